@@ -1,0 +1,94 @@
+"""ACGAN, the auxiliary classifier GAN, on MNIST.
+
+The generator draws a digit of choice. The discriminator, which is not told the digit, has
+to say real or fake and which digit it is, and both train on both answers: L_D = -E log D(x)
+- E log(1 - D(g(z, y))) - E log p(c|x) - E log p(c|g(z, y)) (eq. 8.8), L_G = -E log
+D(g(z, y)) - E log p(c|g(z, y)) (eq. 8.9).
+
+Odena, Olah and Shlens: Conditional Image Synthesis with Auxiliary Classifier GANs, 2017,
+arXiv:1610.09585.
+
+train:   python3 acgan-mnist.py
+sample:  python3 acgan-mnist.py --generator=acgan_mnist.h5 --digit=3
+"""
+
+from functools import partial
+
+from lib import data, flags, gan
+from lib.run import Run, figures
+
+import tensorflow as tf
+from tensorflow import keras
+
+
+def train(models, x_train, y_train, params):
+    """Alternate between discriminator and generator.
+
+    Args:
+        models: (generator, discriminator, adversarial), the last two compiled.
+        x_train: uint8 (N, side, side, 1), or float32 in [0, 1].
+        y_train: one-hot labels, float32 (N, num_labels).
+        params: the script's flags.
+    """
+    generator, discriminator, adversarial = models
+    num_labels = y_train.shape[1]
+    draw = data.Sampler(params, x_train, y_train)
+    noise_input = draw.noise(16)
+    noise_label = tf.one_hot(tf.range(16) % num_labels, num_labels)
+    real, fake = tf.ones((params.batch_size, 1)), tf.zeros((params.batch_size, 1))
+
+    @tf.function
+    def train_step():
+        # the discriminator: one batch, real images (1.0) with their labels and fake ones
+        # (0.0) with those that made them
+        real_images, real_labels = draw.labelled_images()
+        noise, fake_labels = draw.noise(), draw.labels()
+        fake_images = generator([noise, fake_labels], training=False)
+        x = tf.concat([real_images, fake_images], axis=0)
+        y = tf.concat([real, fake], axis=0)
+        labels = tf.concat([real_labels, fake_labels], axis=0)
+        discriminator.train_step((x, (y, labels)))
+        # the generator: fresh noise and labels, to be taken for real and classed right
+        noise, fake_labels = draw.noise(), draw.labels()
+        adversarial.train_step(([noise, fake_labels], (real, fake_labels)))
+        return figures(discriminator, adversarial)
+
+    gan.print_labels(noise_label)
+    plot = partial(gan.plot_images, generator, noise_input, noise_label)
+    run = Run(models, draw.rng, params, plot)
+    for _ in run:
+        run.log(train_step())
+
+
+def build_models(params, image_size, num_labels):
+    """Generator, discriminator and adversarial model, the last two compiled."""
+    noise = keras.Input((params.latent_size,), name="z_input")
+    labels = keras.Input((num_labels,), name="class_labels")
+    images = keras.Input((image_size, image_size, 1), name="discriminator_input")
+    generator = gan.generator(noise, image_size, labels=labels)
+
+    loss = ["binary_crossentropy", "categorical_crossentropy"]
+    metrics = [["accuracy"], ["accuracy"]]
+    discriminator = gan.discriminator(images, num_labels=num_labels)
+    discriminator.compile(
+        loss=loss, optimizer=gan.RMSprop(params.lr, params.decay), metrics=metrics
+    )
+    adversarial = gan.Adversarial(generator, discriminator, name=params.model_name)
+    adversarial.compile(
+        loss=loss, optimizer=gan.RMSprop(params.lr / 2, params.decay / 2), metrics=metrics
+    )
+    return generator, discriminator, adversarial
+
+
+def build_and_train_models(params):
+    x_train, y_train = data.load(params.data)
+    models = build_models(params, x_train.shape[1], y_train.shape[1])
+    train(models, x_train, y_train, params)
+
+
+def parser():
+    return flags.Parser(__doc__, model_name="acgan_mnist", lr=2e-4, decay=6e-8, conditional=True)
+
+
+if __name__ == "__main__":
+    flags.main(parser(), build_and_train_models)

@@ -1,0 +1,32 @@
+"""What the GAN scripts share: networks, data, the run, the command line.
+
+Importing `lib` sets TensorFlow up; import it first.
+"""
+
+import logging
+import os
+
+# TensorFlow greets every user with a screenful about drivers and processor features, from
+# native code that heeds no log level yet. So it is imported with standard error closed; a
+# failing import still raises. Set TF_CPP_MIN_LOG_LEVEL=0 to see everything.
+if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    logging.getLogger("absl").setLevel("ERROR")  # Keras: h5 is a legacy format
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()  # says at once what the drivers lack
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
+else:
+    import tensorflow as tf
+
+# With several updates in one graph, TensorFlow 2.21's dependency optimizer drops control
+# edges that order reads and updates of a variable: in about every second WGAN run some
+# gradient was computed from a weight already updated. Without it, equal seeds give equal
+# bits.
+tf.config.optimizer.set_experimental_options({"dependency_optimization": False})

@@ -1,0 +1,26 @@
+"""Files that are written whole or not at all, and the error a user can mend."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class UserError(ValueError):
+    """Something the user can put right; its text says what is wrong and what to do."""
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
+
+    Whatever stops the writer, a reader finds the old file or the new one, never a part.
+    The temporary name keeps the suffix, from which writers tell the format.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,166 @@
+"""The scripts' command line, and how it reports what a user can mend."""
+
+import argparse
+import math
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from lib import gan, run
+from lib.files import UserError
+
+from tensorflow import keras
+
+SAMPLING = ("generator", "digit", "count", "interpolate")
+
+
+def whole_number(low: int, high: float = math.inf) -> Callable[[str], int]:
+    """An argparse type: a whole number from `low` to `high`."""
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            upper = "" if high == math.inf else f" and at most {high}"
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no whole number of at least {low}{upper}"
+            )
+        return value
+
+    return convert
+
+
+def number(text: str) -> float:
+    """An argparse type: a finite number, not negative."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 0")
+    return value
+
+
+class Parser(argparse.ArgumentParser):
+    """The flags that all scripts have, with the chapter's values as defaults.
+
+    A script adds its own to the group `algorithm`. Errors are one line.
+
+    Args:
+        description: the script's docstring.
+        model_name: names the run's folder and the generator's file.
+        lr: the discriminator's learning rate.
+        decay: its decay, where the algorithm has one.
+        conditional: whether the generator draws a digit of choice.
+    """
+
+    def __init__(self, description: str, model_name: str, lr: float, decay=None, conditional=False):
+        super().__init__(
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.set_defaults(model_name=model_name)
+        self.conditional = conditional
+        positive = whole_number(1)
+
+        add = self.add_argument
+        add(
+            "--seed", type=whole_number(0, 2**32 - 1), help="of all random numbers (default: drawn)"
+        )
+        add("--output-dir", metavar="DIR", default=".", help="where to write (default: here)")
+
+        self.algorithm = self.add_argument_group("training: the algorithm")
+        add = self.algorithm.add_argument
+        add("--train-steps", type=positive, default=40000, help="generator updates (%(default)s)")
+        add("--batch-size", type=positive, default=64, help="images a batch (%(default)s)")
+        add("--latent-size", type=positive, default=100, help="width of the noise (%(default)s)")
+        add("--lr", type=number, default=lr, help="discriminator's learning rate (%(default)s)")
+        if decay is not None:
+            add(
+                "--decay",
+                type=number,
+                default=decay,
+                help="rate / (1 + decay * step) (%(default)s)",
+            )
+
+        add = self.add_argument_group("training: the run").add_argument
+        add("--data", metavar="FILE.npz", help="x_train and y_train in MNIST's layout (MNIST)")
+        add("--save-interval", type=positive, default=500, help="steps a picture (%(default)s)")
+        add("--log-interval", type=positive, default=50, help="steps a history row (%(default)s)")
+        add("--resume", action="store_true", help="go on with the run in the output folder")
+        add("--overwrite", action="store_true", help="begin anew where a run lies")
+
+        add = self.add_argument_group("sampling").add_argument
+        add("-g", "--generator", metavar="FILE.h5", help="draw with this generator, don't train")
+        help_digit = "draw only this digit" if conditional else argparse.SUPPRESS
+        add("-d", "--digit", type=whole_number(0), help=help_digit)
+        add("--count", type=positive, help="how many images (16)")
+        add(
+            "--interpolate",
+            action="store_true",
+            default=None,
+            help="each row walks through the latent space",
+        )
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
+
+    def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
+        """The flags; with --resume, what is not given is as the run began."""
+        params = super().parse_args(args, namespace)
+        if params.digit is not None and not self.conditional:
+            self.error("--digit goes with acgan-mnist.py and cgan-mnist.py")
+        if params.generator is None:
+            for name in SAMPLING:
+                if getattr(params, name) is not None:
+                    self.error(f"--{name} goes with --generator=FILE.h5")
+            if params.resume and params.overwrite:
+                self.error("--resume and --overwrite exclude each other")
+        return params
+
+
+def main(parser: Parser, build_and_train_models: Callable) -> None:
+    """Train, or sample with --generator; what the user can mend ends in one line, status 2.
+
+    Args:
+        parser: the script's flags.
+        build_and_train_models: trains; takes the flags.
+    """
+    try:
+        params = parser.parse_args()
+        if params.generator is not None:
+            sample(params, parser.conditional)
+            return
+        if params.resume:
+            parser.set_defaults(**run.recorded_hyperparameters(params))
+            params = parser.parse_args()
+        if params.seed is None:
+            params.seed = secrets.randbelow(2**32)
+        keras.utils.set_random_seed(params.seed)
+        build_and_train_models(params)
+    except UserError as error:
+        parser.exit(2, f"\n{parser.prog}: {error}\n")
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else error
+        parser.exit(2, f"\n{parser.prog}: {reason}: make room, or give another --output-dir\n")
+    except run.Stopped as stopped:
+        parser.exit(stopped.status, f"\n{parser.prog}: {stopped}\n")
+    except KeyboardInterrupt:
+        parser.exit(130)
+
+
+def sample(params: argparse.Namespace, conditional: bool) -> None:
+    """Draw a picture as the sampling flags say, and print its path."""
+    generator = gan.load_generator(params.generator, conditional)
+    path = gan.test_generator(
+        generator,
+        count=params.count or 16,
+        class_label=params.digit,
+        seed=params.seed,
+        interpolate=bool(params.interpolate),
+        model_name=Path(params.output_dir) / "test_outputs",
+    )
+    print(f"saved {path}")

@@ -1,0 +1,368 @@
+"""Networks of the GANs, the DCGAN trainer, and pictures of what a generator draws.
+
+The networks follow DCGAN (Radford, Metz and Chintala 2016, arXiv:1511.06434) with the
+chapter's changes: sigmoid images in [0, 1], and no batch normalization in the
+discriminator.
+"""
+
+import json
+from functools import partial
+from math import ceil, isqrt
+from pathlib import Path
+
+from lib import data
+from lib.files import UserError, atomic
+from lib.run import Run, figures
+
+import h5py
+import matplotlib.pyplot as plt
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+from tensorflow.keras import layers
+
+
+def generator(
+    inputs, image_size: int, activation="sigmoid", labels=None, codes=None
+) -> keras.Model:
+    """The network that draws: from noise, or from noise joined with labels and codes.
+
+    Args:
+        inputs: Input of noise, (None, latent_size).
+        image_size: side of the square image, divisible by 4.
+        activation: of the output; None leaves it linear.
+        labels: Input of one-hot labels (ACGAN, CGAN), (None, num_labels).
+        codes: beside labels, a list of two Inputs (InfoGAN); without labels, one Input
+            (generator 0 of a StackedGAN).
+
+    Returns:
+        A Model named `generator` of the given inputs, in the order noise, labels, codes.
+        Output float32 (None, image_size, image_size, 1), in [0, 1] under the sigmoid.
+    """
+    conditions = [] if labels is None else [labels]
+    if codes is not None:
+        conditions += codes if isinstance(codes, list) else [codes]
+    x = layers.Concatenate(axis=1)([inputs, *conditions]) if conditions else inputs
+
+    image_resize = image_size // 4
+    x = layers.Dense(image_resize * image_resize * 128)(x)
+    x = layers.Reshape((image_resize, image_resize, 128))(x)
+    for filters, strides in ((128, 2), (64, 2), (32, 1), (1, 1)):
+        x = layers.BatchNormalization()(x)
+        x = layers.Activation("relu")(x)
+        x = layers.Conv2DTranspose(filters, kernel_size=5, strides=strides, padding="same")(x)
+    if activation is not None:
+        x = layers.Activation(activation)(x)
+    return keras.Model([inputs, *conditions] if conditions else inputs, x, name="generator")
+
+
+def discriminator(
+    inputs,
+    activation="sigmoid",
+    num_labels: int | None = None,
+    num_codes: int | None = None,
+    labels=None,
+    batch_norm: bool = False,
+) -> keras.Model:
+    """The network that judges images: real or fake and, with further heads, of which class.
+
+    Args:
+        inputs: Input of images, (None, side, side, 1).
+        activation: of the first output; None leaves it linear.
+        num_labels: classes to tell apart (ACGAN, InfoGAN).
+        num_codes: with num_labels, the two codes of InfoGAN; alone, the width of the noise
+            to recover (StackedGAN).
+        labels: Input of one-hot labels that the image is judged by (CGAN), (None, n).
+        batch_norm: batch normalization before each LeakyReLU but the first; the chapter
+            leaves it out (its Fig. 8.5 shows why).
+
+    Returns:
+        A Model named `discriminator` of `inputs`, or of [inputs, labels]. Outputs, float32:
+        the judgement (None, 1); then `label` (None, num_labels), a softmax, and with codes
+        `code1` and `code2` (None, 1), sigmoids; or `z0` (None, num_codes), a tanh.
+    """
+    x = inputs
+    if labels is not None:
+        image_size = inputs.shape[1]
+        y = layers.Dense(image_size * image_size)(labels)
+        y = layers.Reshape((image_size, image_size, 1))(y)
+        x = layers.Concatenate()([x, y])
+    for filters, strides in ((32, 2), (64, 2), (128, 2), (256, 1)):
+        if batch_norm and filters != 32:
+            x = layers.BatchNormalization()(x)
+        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        x = layers.Conv2D(filters, kernel_size=5, strides=strides, padding="same")(x)
+    x = layers.Flatten()(x)
+
+    # Each activation stays the last operation: from there Keras finds the logits, and a
+    # saturated discriminator keeps its gradients.
+    source = layers.Dense(1)(x)
+    if activation is not None:
+        source = layers.Activation(activation, name="source")(source)
+    outputs = [source]
+    if num_labels:
+        shared = layers.Dense(128)(x)
+        label = layers.Dense(num_labels)(shared)
+        outputs.append(layers.Activation("softmax", name="label")(label))
+        if num_codes:
+            for name in ("code1", "code2"):
+                code = layers.Dense(1)(shared)
+                outputs.append(layers.Activation("sigmoid", name=name)(code))
+    elif num_codes:
+        z0 = layers.Dense(num_codes)(x)
+        outputs.append(layers.Activation("tanh", name="z0")(z0))
+    return keras.Model(
+        inputs if labels is None else [inputs, labels],
+        outputs if len(outputs) > 1 else source,
+        name="discriminator",
+    )
+
+
+class Adversarial(keras.Model):
+    """Generator and discriminator in a row, of which the generator alone is trained.
+
+    Stands for the chapter's `discriminator.trainable = False`, which in Keras 3 would
+    freeze the discriminator in its own training as well. As a frozen model did in Keras 2,
+    the discriminator runs in inference mode here.
+    """
+
+    def __init__(self, generator, discriminator, name="adversarial", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.generator = generator
+        self.discriminator = discriminator
+        self.output_names = discriminator.output_names
+        self(generator.input)  # builds it, for the summary
+
+    def call(self, inputs, training=None):
+        images = self.generator(inputs, training=training)
+        if len(self.discriminator.inputs) > 1:  # CGAN: judged by the same labels
+            images = [images, inputs[1]]
+        return self.discriminator(images, training=False)
+
+    @property
+    def trainable_weights(self):
+        return self.generator.trainable_weights
+
+    @property
+    def trainable_variables(self):  # from these Keras builds the optimizer
+        return self.generator.trainable_variables
+
+    @property
+    def non_trainable_variables(self):  # the summary counts them
+        return self.generator.non_trainable_variables + self.discriminator.variables
+
+
+class RMSprop(keras.optimizers.RMSprop):
+    """RMSprop as Keras 2 computes it, for the chapter's learning rates to mean the same.
+
+    Keras 2 divides by sqrt(v) + epsilon, Keras 3 by sqrt(v + epsilon), which swallows the
+    WGAN generator's first gradients of 1e-6 to 1e-4.
+
+    Args:
+        lr: learning rate.
+        decay: the rate at step n is lr / (1 + decay * n).
+    """
+
+    def __init__(self, lr: float, decay: float = 0.0):
+        schedule = keras.optimizers.schedules.InverseTimeDecay(lr, 1, decay)
+        super().__init__(schedule, epsilon=1e-7)
+
+    def update_step(self, gradient, variable, learning_rate):
+        velocity = self._velocities[self._get_variable_index(variable)]
+        mean_square = self.rho * velocity + (1 - self.rho) * tf.square(gradient)
+        self.assign(velocity, mean_square)
+        step = learning_rate * gradient / (tf.sqrt(mean_square) + self.epsilon)
+        self.assign_sub(variable, step)
+
+
+def train(models, x_train, params) -> None:
+    """The DCGAN trainer, for every GAN that differs from DCGAN in its loss alone.
+
+    Args:
+        models: (generator, discriminator, adversarial), the last two compiled.
+        x_train: uint8 (N, side, side, 1), or float32 in [0, 1].
+        params: batch_size, latent_size, seed, and what `Run` asks for.
+    """
+    generator, discriminator, adversarial = models
+    draw = data.Sampler(params, x_train)
+    noise_input = draw.noise(16)
+    real, fake = tf.ones((params.batch_size, 1)), tf.zeros((params.batch_size, 1))
+
+    @tf.function
+    def train_step():
+        # the discriminator: one batch of real images (1.0) and fake ones (0.0)
+        real_images = draw.images()
+        fake_images = generator(draw.noise(), training=False)
+        x = tf.concat([real_images, fake_images], axis=0)
+        y = tf.concat([real, fake], axis=0)
+        discriminator.train_step((x, y))
+        # the generator: fresh noise, to be taken for real
+        adversarial.train_step((draw.noise(), real))
+        return figures(discriminator, adversarial)
+
+    run = Run(models, draw.rng, params, partial(plot_images, generator, noise_input))
+    for _ in run:
+        run.log(train_step())
+
+
+def plot_images(
+    generator,
+    noise_input,
+    noise_label=None,
+    noise_codes=None,
+    show=False,
+    step=0,
+    model_name="gan",
+) -> Path:
+    """Draw images in a grid, as square as it can be.
+
+    Args:
+        generator: a Model as `generator` builds it.
+        noise_input: float32 (N, latent_size).
+        noise_label: one-hot labels, float32 (N, num_labels).
+        noise_codes: list of further inputs.
+        show: whether to open a window too, where there is a display.
+        step: the picture's number.
+        model_name: the folder of the picture; made when missing.
+
+    Returns:
+        The picture's path, <model_name>/<step, five digits>.png.
+    """
+    inputs = [noise_input] if noise_label is None else [noise_input, noise_label]
+    inputs += noise_codes or []
+    images = generator.predict(inputs if len(inputs) > 1 else noise_input, verbose=0)
+
+    rows, cols = grid_shape(len(images))
+    side, gap = images.shape[1], 2
+    grid = np.ones((rows, cols, side + gap, side + gap), np.float32)
+    grid.reshape(-1, side + gap, side + gap)[: len(images), :side, :side] = images[..., 0]
+    grid = grid.swapaxes(1, 2).reshape(rows * (side + gap), cols * (side + gap))
+    grid = np.pad(grid, ((gap, 0), (gap, 0)), constant_values=1)
+
+    path = Path(model_name) / f"{step:05d}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary:
+        plt.imsave(temporary, grid.repeat(2, 0).repeat(2, 1), cmap="gray", vmin=0, vmax=1)
+    if show and plt.get_backend().lower() != "agg":  # agg: no display to show it on
+        plt.imshow(grid, cmap="gray", vmin=0, vmax=1)
+        plt.axis("off")
+        plt.show()
+    return path
+
+
+def grid_shape(count: int) -> tuple[int, int]:
+    """Rows and columns of the squarest grid that holds `count` images."""
+    cols = ceil(count**0.5)
+    return ceil(count / cols), cols
+
+
+def load_generator(path: str | Path, conditional: bool) -> keras.Model:
+    """A generator from an h5 file of this project or of the chapter's code on Keras 2.
+
+    Only the inputs' widths and the weights are read. Keras's `load_model` would build
+    whatever network the file describes, code included, and fails on Keras 2's files.
+
+    Args:
+        path: whole-model file as `Model.save` writes it.
+        conditional: whether the generator is to take labels beside the noise.
+
+    Raises:
+        UserError: no such file, no such generator, or one for other scripts.
+    """
+    path = Path(path)
+    if not path.is_file() or path.suffix != ".h5":
+        raise UserError(f"{path} is no .h5 file: give a generator as a training run writes it")
+    try:
+        with h5py.File(path) as file:
+            config = json.loads(file.attrs["model_config"])["config"]
+        found = [(layer["class_name"], layer["config"]) for layer in config["layers"]]
+        # Keras 2 calls it batch_input_shape, Keras 3 batch_shape.
+        widths = [
+            (settings.get("batch_shape") or settings["batch_input_shape"])[1]
+            for name, settings in found
+            if name == "InputLayer"
+        ]
+        units = next(settings["units"] for name, settings in found if name == "Dense")
+        inputs = [keras.Input((width,)) for width in widths]
+        model = generator(inputs[0], 4 * isqrt(units // 128), codes=inputs[1:] or None)
+        model.load_weights(path)
+    except Exception as error:  # there is no end to what a stranger's file can hold
+        raise UserError(
+            f"{path} holds no whole generator of these scripts: give one as they write it"
+        ) from error
+    if len(widths) > 2:
+        raise UserError(f"{path} takes latent codes: none of these scripts samples from it")
+    if len(widths) == 1 and conditional:
+        raise UserError(
+            f"{path} draws from noise alone: sample from it with wgan-mnist.py, "
+            "lsgan-mnist.py or dcgan-mnist.py"
+        )
+    if len(widths) == 2 and not conditional:
+        raise UserError(
+            f"{path} draws a digit of choice: sample from it with acgan-mnist.py or cgan-mnist.py"
+        )
+    return model
+
+
+def test_generator(
+    generator,
+    count: int = 16,
+    class_label: int | None = None,
+    seed: int | None = None,
+    interpolate: bool = False,
+    model_name="test_outputs",
+) -> Path:
+    """Draw images from fresh noise, show them and save them under `model_name`.
+
+    Args:
+        generator: of noise, or of noise and labels; then the labels are printed.
+        count: how many images.
+        class_label: the one digit to draw, which then also numbers the picture; None draws
+            random digits.
+        seed: of noise and digits; None draws one.
+        interpolate: each row of the grid walks in equal steps from one random point of the
+            latent space to another, its digit held.
+
+    Returns:
+        The picture's path.
+
+    Raises:
+        UserError: class_label is not among the generator's labels.
+    """
+    latent_size, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
+    if seed is None:
+        rng = tf.random.Generator.from_non_deterministic_state()
+    else:
+        rng = tf.random.Generator.from_seed(seed)
+    rows, cols = grid_shape(count)
+    if not interpolate:
+        noise = data.sample_noise(rng, count, latent_size)
+    else:
+        start, end = tf.split(data.sample_noise(rng, 2 * rows, latent_size), 2)
+        noise = tf.linspace(start, end, cols, axis=1)
+        noise = tf.reshape(noise, (rows * cols, latent_size))[:count]
+    if not num_labels:
+        return plot_images(generator, noise, show=True, model_name=model_name)
+
+    num_labels = num_labels[0]
+    if class_label is not None and class_label >= num_labels:
+        raise UserError(f"digit {class_label} is unknown here: choose from 0 to {num_labels - 1}")
+    if class_label is None:
+        labels = data.sample_labels(rng, count, num_labels)
+    else:
+        labels = tf.one_hot([class_label] * count, num_labels)
+    if interpolate:
+        labels = tf.repeat(labels[:rows], cols, axis=0)[:count]
+    print_labels(labels)
+    return plot_images(
+        generator, noise, labels, show=True, step=class_label or 0, model_name=model_name
+    )
+
+
+def print_labels(labels) -> None:
+    """Print one-hot labels as digits, in the rows of the grid that shows their images."""
+    digits = np.argmax(labels, axis=1)
+    _, cols = grid_shape(len(digits))
+    print("digits of the grid:")
+    for row in range(0, len(digits), cols):
+        print(*digits[row : row + cols])

@@ -1,0 +1,90 @@
+"""Losses and updates against values worked out by hand."""
+
+from lib import gan
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import script
+from tensorflow import keras
+
+
+def column(*values):
+    return tf.constant(values, shape=(len(values), 1), dtype=tf.float32)
+
+
+def test_wasserstein_loss():
+    loss = script("wgan").wasserstein_loss
+    real, fake = column(1, 1, 1), column(-1, -1, -1)
+    score = column(0.5, -0.25, 2.0)
+    assert float(loss(real, score)) == -0.75  # falls as real images score higher
+    assert float(loss(fake, score)) == 0.75
+
+
+def test_clip_weights_takes_biases_too():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.set_weights([np.array([[0.5, -0.5], [0.002, -0.002]]), np.array([3.0, -0.004])])
+    script("wgan").clip_weights(model, 0.01)
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose(kernel, [[0.01, -0.01], [0.002, -0.002]])
+    np.testing.assert_allclose(bias, [0.01, -0.004])
+
+
+def built(name, *flags):
+    module = script(name)
+    sizes = [28, 10] if name in ("acgan", "cgan") else [28]
+    return module.build_models(module.parser().parse_args(flags), *sizes)
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("lsgan", (0.5**2 + 2.0**2) / 2),
+        # from probabilities 0.5 for the real and 2/3 for the fake image
+        ("dcgan", (np.log(2) + np.log(3)) / 2),
+    ],
+)
+def test_discriminator_loss(name, expected):
+    _, discriminator, adversarial = built(name)
+    scores = {"lsgan": (1.5, 2.0), "dcgan": (0.5, 2 / 3)}[name]
+    for model in discriminator, adversarial:
+        loss = model.compute_loss(y=column(1, 0), y_pred=column(*scores))
+        np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_acgan_loss_sums_source_and_label():
+    _, discriminator, adversarial = built("acgan")
+    digits = tf.one_hot([3, 7], 10)
+    probabilities = 0.4 * digits + 0.06
+    expected = (np.log(2) + np.log(3)) / 2 - np.log(0.46)
+    for model in discriminator, adversarial:
+        loss = model.compute_loss(
+            y=[column(1, 0), digits], y_pred=[column(0.5, 2 / 3), probabilities]
+        )
+        np.testing.assert_allclose(loss, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["dcgan", "cgan", "wgan", "lsgan", "acgan"])
+def test_learning_rates(name):
+    _, discriminator, adversarial = built(name)
+    lr, decay = (5e-5, 0) if name == "wgan" else (2e-4, 6e-8)
+    factor = 1 if name == "wgan" else 0.5
+    for model, part in (discriminator, 1), (adversarial, factor):
+        optimizer = model.optimizer
+        np.testing.assert_allclose(optimizer.learning_rate, lr * part, rtol=1e-6)
+        optimizer.iterations.assign(10_000_000)
+        expected = lr * part / (1 + decay * part * 10_000_000)
+        np.testing.assert_allclose(optimizer.learning_rate, expected, rtol=1e-6)
+
+
+def test_rmsprop_is_that_of_keras_2():
+    # v = 0.9 v + 0.1 g^2; w -= lr g / (sqrt(v) + 1e-7), for gradients large and tiny
+    gradients = np.array([1.0, 1e-4, 1e-7, -1e-8], np.float32)
+    weight = tf.Variable(np.zeros(4, np.float32))
+    optimizer = gan.RMSprop(0.01)
+    w = v = np.zeros(4)
+    for _ in range(3):
+        optimizer.apply([tf.constant(gradients)], [weight])
+        v = 0.9 * v + 0.1 * gradients.astype(float) ** 2
+        w = w - 0.01 * gradients / (np.sqrt(v) + 1e-7)
+    np.testing.assert_allclose(weight, w, rtol=1e-5)

@@ -1,0 +1,186 @@
+"""The networks against the chapter's description and hand-counted parameters."""
+
+from lib import gan
+
+import numpy as np
+import pytest
+from tensorflow import keras
+
+CONV = [832, 51_264, 204_928, 819_456]  # 25 * in * out + out
+FLAT = 4 * 4 * 256
+
+
+def image():
+    return keras.Input((28, 28, 1))
+
+
+def kinds(model):
+    return [type(layer).__name__ for layer in model.layers if "Input" not in type(layer).__name__]
+
+
+def params(model):
+    return [layer.count_params() for layer in model.layers if layer.count_params()]
+
+
+def generator(**kwargs):
+    return gan.generator(keras.Input((100,)), 28, **kwargs)
+
+
+def test_generator_layers():
+    model = generator()
+    block = ["BatchNormalization", "Activation", "Conv2DTranspose"]
+    assert model.name == "generator"
+    assert kinds(model) == ["Dense", "Reshape", *4 * block, "Activation"]
+    transposed = [layer for layer in model.layers if type(layer).__name__ == "Conv2DTranspose"]
+    assert [layer.filters for layer in transposed] == [128, 64, 32, 1]
+    assert [layer.strides for layer in transposed] == [(2, 2), (2, 2), (1, 1), (1, 1)]
+    assert {layer.kernel_size for layer in transposed} == {(5, 5)}
+    # dense 101 * 6272; batch normalization 4 * channels; convolutions 25 * in * out + out
+    assert params(model) == [633_472, 512, 409_728, 512, 204_864, 256, 51_232, 128, 801]
+    assert model.count_params() == 1_301_505
+
+
+def test_generator_output():
+    noise = np.random.default_rng(0).uniform(-1, 1, (3, 100)).astype("float32")
+    images = generator().predict(noise, verbose=0)
+    assert images.shape == (3, 28, 28, 1)
+    assert images.dtype == np.float32
+    assert 0 <= images.min() < images.max() <= 1
+    linear = generator(activation=None)
+    assert kinds(linear)[-1] == "Conv2DTranspose"
+    assert linear.predict(noise, verbose=0).min() < 0
+
+
+@pytest.mark.parametrize("side", [4, 12, 32])
+def test_generator_sizes(side):
+    assert gan.generator(keras.Input((7,)), side).output_shape == (None, side, side, 1)
+
+
+@pytest.mark.parametrize(
+    "labels, codes, width",
+    [
+        (10, None, 110),  # ACGAN, CGAN
+        (10, [1, 1], 112),  # InfoGAN
+        (None, 50, 150),  # generator 0 of a StackedGAN
+    ],
+)
+def test_generator_conditions(labels, codes, width):
+    code_inputs = [keras.Input((n,)) for n in codes] if isinstance(codes, list) else None
+    if isinstance(codes, int):
+        code_inputs = keras.Input((codes,))
+    model = generator(labels=labels and keras.Input((labels,)), codes=code_inputs)
+    widths = [n for n in (100, labels, *np.atleast_1d(codes or [])) if n]
+    assert [tensor.shape[1] for tensor in model.inputs] == widths
+    assert kinds(model)[0] == "Concatenate"
+    assert params(model)[0] == (width + 1) * 6272
+
+
+def test_discriminator_layers():
+    model = gan.discriminator(image())
+    assert model.name == "discriminator"
+    assert kinds(model) == [*4 * ["LeakyReLU", "Conv2D"], "Flatten", "Dense", "Activation"]
+    convolutions = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
+    assert [layer.filters for layer in convolutions] == [32, 64, 128, 256]
+    assert [layer.strides for layer in convolutions] == [(2, 2), (2, 2), (2, 2), (1, 1)]
+    slopes = [layer.negative_slope for layer in model.layers if "LeakyReLU" in str(type(layer))]
+    np.testing.assert_allclose(slopes, 0.2)
+    assert params(model) == [*CONV, FLAT + 1]
+    assert model.count_params() == 1_080_577
+    assert kinds(gan.discriminator(image(), activation=None))[-1] == "Dense"
+
+
+def test_discriminator_heads():
+    hidden = (FLAT + 1) * 128
+    acgan = gan.discriminator(image(), num_labels=10)
+    assert acgan.output_names == ["source", "label"]
+    assert acgan.output_shape == [(None, 1), (None, 10)]
+    assert sorted(params(acgan)[4:]) == sorted([FLAT + 1, hidden, 1290])
+
+    infogan = gan.discriminator(image(), num_labels=10, num_codes=2)
+    assert infogan.output_names == ["source", "label", "code1", "code2"]
+    assert infogan.output_shape == [(None, 1), (None, 10), (None, 1), (None, 1)]
+    assert sorted(params(infogan)[4:]) == sorted([FLAT + 1, hidden, 1290, 129, 129])
+
+    stacked = gan.discriminator(image(), num_codes=50)
+    assert stacked.output_names == ["source", "z0"]
+    assert sorted(params(stacked)[4:]) == sorted([FLAT + 1, (FLAT + 1) * 50])
+
+    x = np.random.default_rng(0).uniform(0, 1, (5, 28, 28, 1)).astype("float32") * 100
+    source, label, code1, code2 = infogan.predict(x, verbose=0)
+    np.testing.assert_allclose(label.sum(axis=1), 1, rtol=1e-5)
+    for output in source, code1, code2:
+        assert output.min() >= 0
+        assert output.max() <= 1
+    assert np.abs(stacked.predict(x, verbose=0)[1]).max() <= 1
+
+
+def test_discriminator_of_labelled_images():
+    labels = keras.Input((10,))
+    model = gan.discriminator(image(), labels=labels)
+    assert [tensor.shape for tensor in model.inputs] == [(None, 28, 28, 1), (None, 10)]
+    # the label becomes an image of 784 pixels, a second channel of the first convolution
+    assert sorted(params(model)) == sorted([11 * 784, 832 + 25 * 32, *CONV[1:], FLAT + 1])
+    names = kinds(model)
+    assert names.index("Concatenate") < names.index("LeakyReLU")
+
+
+def test_discriminator_batch_norm():
+    block = ["BatchNormalization", "LeakyReLU", "Conv2D"]
+    model = gan.discriminator(image(), batch_norm=True)
+    assert kinds(model)[:-3] == ["LeakyReLU", "Conv2D", *3 * block]
+    assert "BatchNormalization" not in kinds(gan.discriminator(image()))
+
+
+def adversarial():
+    discriminator = gan.discriminator(image(), batch_norm=True)
+    discriminator.compile("sgd", "mse")
+    model = gan.Adversarial(generator(), discriminator)
+    model.compile("sgd", "mse")
+    return model
+
+
+def test_adversarial_trains_the_generator_alone():
+    model = adversarial()
+    before = [part.get_weights() for part in (model.generator, model.discriminator)]
+    model.train_on_batch(np.ones((8, 100), "float32"), np.ones((8, 1)))
+    after = [part.get_weights() for part in (model.generator, model.discriminator)]
+    assert any((old != new).any() for old, new in zip(before[0], after[0], strict=True))
+    # neither weights nor batch normalization's averages
+    for old, new in zip(before[1], after[1], strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_discriminator_still_learns_beside_the_adversarial_model():
+    model = adversarial()
+    before = model.discriminator.get_weights()
+    model.discriminator.train_on_batch(np.ones((8, 28, 28, 1), "float32"), np.ones((8, 1)))
+    after = model.discriminator.get_weights()
+    assert all((old != new).any() for old, new in zip(before, after, strict=True))
+
+
+def test_saturated_discriminator_keeps_its_gradient():
+    # Through a clipped probability the gradient at a logit of -50 would be zero.
+    import tensorflow as tf
+
+    model = gan.discriminator(image())
+    model.compile("sgd", "binary_crossentropy")
+    kernel, bias = model.layers[-2].get_weights()
+    model.layers[-2].set_weights([kernel * 0, bias - 50])
+
+    @tf.function
+    def gradient():
+        with tf.GradientTape() as tape:
+            y_pred = model(tf.ones((2, 28, 28, 1)), training=True)
+            loss = model.compute_loss(y=tf.ones((2, 1)), y_pred=y_pred)
+        return loss, tape.gradient(loss, model.layers[-2].bias.value)
+
+    loss, slope = gradient()
+    np.testing.assert_allclose(loss, 50, rtol=1e-5)
+    np.testing.assert_allclose(slope, [-1], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "count, shape", [(1, (1, 1)), (2, (1, 2)), (10, (3, 4)), (16, (4, 4)), (17, (4, 5))]
+)
+def test_grid_shape(count, shape):
+    assert gan.grid_shape(count) == shape
