@@ -1,10 +1,10 @@
 """The chapter's algorithms on Keras 2, as its listings write them.
 
-    python3 keras2_listings.py wgan start.npz end.npz
+    python3 keras2_listings.py wgan start.npz end.npz [--batch-norm]
 
 start.npz: the start weights (generator_0, ..., discriminator_0, ...) and every draw in
 order (images, image_labels, noise, labels: an array of batches each). end.npz: the end
-weights and the reported figures, a row a step. A process of its own, since Keras 2 and
+weights and the reported losses, a row a step. A process of its own, since Keras 2 and
 Keras 3 don't share one.
 """
 
@@ -66,12 +66,10 @@ class Draws:
         return next(self.next[name])
 
 
-def main(name, start, end):
+def main(name, start, end, *flags):
     set_random_seed(0)
     start = np.load(start)
     draw = Draws(start)
-    name, *options = name.split("-")
-    batch_norm = bool(options)
     conditional = name in ("cgan", "acgan")
     labels = Input((10,)) if conditional else None
 
@@ -89,7 +87,7 @@ def main(name, start, end):
         activation=None if name in ("wgan", "lsgan") else "sigmoid",
         labels=labels if name == "cgan" else None,
         num_labels=10 if name == "acgan" else None,
-        batch_norm=batch_norm,
+        batch_norm="--batch-norm" in flags,
     )
     discriminator.compile(loss=loss, optimizer=RMSprop(lr, decay=decay), metrics=["accuracy"])
     discriminator.trainable = False
@@ -102,7 +100,7 @@ def main(name, start, end):
         count = len(model.get_weights())
         model.set_weights([start[f"{prefix}_{i}"] for i in range(count)])
 
-    figures = []
+    losses = []
     for _ in range(int(start["steps"])):
         step = {
             "wgan": wgan_step,
@@ -111,9 +109,11 @@ def main(name, start, end):
             "cgan": cgan_step,
             "acgan": acgan_step,
         }[name]
-        figures.append(np.concatenate(step(generator, discriminator, adversarial, draw)))
+        figures = np.concatenate(step(generator, discriminator, adversarial, draw))
+        names = discriminator.metrics_names + adversarial.metrics_names
+        losses.append([f for f, n in zip(figures, names, strict=True) if n.endswith("loss")])
 
-    result = {"figures": figures}
+    result = {"losses": losses}
     for model, prefix in (generator, "generator"), (discriminator, "discriminator"):
         result |= {f"{prefix}_{i}": weight for i, weight in enumerate(model.get_weights())}
     np.savez(end, **result)
