@@ -1,0 +1,295 @@
+"""Runs that are stopped, killed, repeated, and go wrong."""
+
+import csv
+import json
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+import time
+
+from lib import gan, run
+from lib.files import UserError
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import run_script, script
+from PIL import Image
+from tensorflow import keras
+
+FLAGS = ["--batch-size=8", "--save-interval=4", "--log-interval=3", "--seed=5"]
+
+
+def train(name, folder, x_train, *flags, steps=10):
+    """Train in this process; returns the models."""
+    module = script(name)
+    params = module.parser().parse_args(
+        [f"--train-steps={steps}", f"--output-dir={folder}", *FLAGS, *flags]
+    )
+    keras.utils.set_random_seed(params.seed)
+    models = module.build_models(params, 28)
+    getattr(module, "train", gan.train)(models, x_train, params)
+    return models
+
+
+def signal_at(step, signum, monkeypatch):
+    """Have this process signalled while it works on `step`."""
+    log = run.Run.log
+
+    def log_and_signal(self, figures):
+        log(self, figures)
+        if self.progress.step + 1 == step:
+            os.kill(os.getpid(), signum)
+
+    monkeypatch.setattr(run.Run, "log", log_and_signal)
+
+
+def results(folder, name):
+    """What a run leaves that depends on nothing but seed and hyperparameters."""
+    place = folder / f"{name}_mnist"
+    grids = {path.name: path.read_bytes() for path in place.glob("0*.png")}
+    return grids | {
+        "history": (place / "history.csv").read_text(),
+        "gif": (place / "training.gif").read_bytes(),
+        "events": events(place),
+    }
+
+
+def events(place):
+    """Every (step, tag) in the TensorBoard events, in order."""
+    found = []
+    for path in sorted(place.glob("tensorboard/*")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            found += [(event.step, value.tag) for value in event.summary.value]
+    return sorted(found)
+
+
+@pytest.fixture(scope="module", params=["wgan", "lsgan"])
+def whole(request, tmp_path_factory, mnist):
+    """An uninterrupted run: its name, folder and generator's weights."""
+    folder = tmp_path_factory.mktemp("whole")
+    generator, _, _ = train(request.param, folder, mnist[0])
+    return request.param, folder, generator.get_weights()
+
+
+def test_resumed_run_equals_the_uninterrupted_one(whole, tmp_path, mnist, monkeypatch):
+    name, folder, weights = whole
+    for step, signum in (2, signal.SIGINT), (4, signal.SIGTERM), (9, signal.SIGINT):
+        with monkeypatch.context() as patch:
+            signal_at(step, signum, patch)
+            with pytest.raises(run.Stopped, match=f"after step {step}.*--resume") as stopped:
+                train(name, tmp_path, mnist[0], *["--resume"] * (step > 2))
+        assert stopped.value.status == 128 + signum
+        assert not (tmp_path / f"{name}_mnist.h5").exists()
+    generator, _, _ = train(name, tmp_path, mnist[0], "--resume")
+    for ours, theirs in zip(generator.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert results(tmp_path, name) == results(folder, name)
+
+
+def test_a_run_may_grow(whole, tmp_path, mnist):
+    name, folder, weights = whole
+    train(name, tmp_path, mnist[0], steps=5)
+    generator, _, _ = train(name, tmp_path, mnist[0], "--resume", steps=10)
+    for ours, theirs in zip(generator.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert results(tmp_path, name) == results(folder, name)
+
+
+def test_history_is_complete(whole):
+    name, folder, _ = whole
+    place = folder / f"{name}_mnist"
+    with open(place / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    names = ["discriminator_loss", "discriminator_accuracy"]
+    names += ["adversarial_loss", "adversarial_accuracy"]
+    assert list(rows[0]) == ["step", *names]
+    assert [row["step"] for row in rows] == ["3", "6", "9"]
+    grids = [(step, "samples") for step in (4, 8)]
+    assert events(place) == sorted(grids + [(s, n) for s in (3, 6, 9) for n in names])
+    with Image.open(place / "training.gif") as gif:
+        assert gif.n_frames == 2
+    with Image.open(place / "losses.png") as image:
+        assert image.size == (640, 480)
+
+
+def test_history_holds_means_over_the_interval(tmp_path, mnist):
+    train("lsgan", tmp_path / "each", mnist[0], "--log-interval=1", steps=6)
+    train("lsgan", tmp_path / "means", mnist[0], "--log-interval=3", steps=6)
+    each, means = (
+        np.genfromtxt(tmp_path / run_ / "lsgan_mnist" / "history.csv", delimiter=",")[1:, 1:]
+        for run_ in ("each", "means")
+    )
+    np.testing.assert_allclose(means, each.reshape(2, 3, 4).mean(axis=1), rtol=1e-6)
+
+
+def test_facts(whole):
+    name, folder, _ = whole
+    facts = json.loads((folder / f"{name}_mnist" / "run.json").read_text())
+    assert facts["hyperparameters"]["seed"] == 5
+    assert facts["hyperparameters"]["batch_size"] == 8
+    assert facts["hyperparameters"]["train_steps"] == 10
+    assert facts["versions"]["tensorflow"] == tf.__version__
+    assert facts["precision"] == "float32"
+    assert facts["started"] <= facts["ended"]
+    assert facts["steps_per_second"] > 0
+
+
+def test_an_unset_seed_is_drawn_recorded_and_resumed(tmp_path):
+    flags = ["--batch-size=8", "--train-steps=2", "--log-interval=1"]
+    for place in "one", "two":
+        assert run_script("lsgan", *flags, "--output-dir", place, cwd=tmp_path).returncode == 0
+    seeds = [
+        run.recorded_hyperparameters(
+            script("lsgan").parser().parse_args([f"--output-dir={tmp_path / place}"])
+        )["seed"]
+        for place in ("one", "two")
+    ]
+    assert seeds[0] != seeds[1]
+    # what is not given is as the run began
+    arguments = ["--resume", "--train-steps=3", "--output-dir=one"]
+    resumed = run_script("lsgan", *arguments, cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed after step 2" in resumed.stdout
+    refused = run_script("lsgan", *arguments, "--batch-size=16", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "batch_size 8, not 16" in refused.stderr
+
+
+def test_a_run_is_not_lost_by_a_slip(tmp_path, mnist):
+    train("lsgan", tmp_path, mnist[0], steps=4)
+    before = results(tmp_path, "lsgan")
+    with pytest.raises(UserError, match="--resume.*--overwrite"):
+        train("lsgan", tmp_path, mnist[0])
+    with pytest.raises(UserError, match="lr 0.0002, not 0.1"):
+        train("lsgan", tmp_path, mnist[0], "--resume", "--lr=0.1")
+    with pytest.raises(UserError, match="train_steps 4, not 3"):
+        train("lsgan", tmp_path, mnist[0], "--resume", steps=3)
+    assert results(tmp_path, "lsgan") == before
+    (tmp_path / "lsgan_mnist" / "notes.txt").write_text("the user's own")
+    train("lsgan", tmp_path, mnist[0], "--overwrite", "--seed=6", steps=3)
+    assert (tmp_path / "lsgan_mnist" / "notes.txt").exists()
+    assert not (tmp_path / "lsgan_mnist" / "00004.png").exists()
+    shutil.rmtree(tmp_path / "lsgan_mnist")
+    with pytest.raises(UserError, match="--overwrite"):  # the generator is left
+        train("lsgan", tmp_path, mnist[0])
+
+
+def test_two_processes_on_one_run(tmp_path, mnist, monkeypatch):
+    refused = []
+    log = run.Run.log
+
+    def log_and_start_another(self, figures):
+        log(self, figures)
+        if not refused:
+            refused.append(run_script("lsgan", "--resume", cwd=tmp_path))
+
+    monkeypatch.setattr(run.Run, "log", log_and_start_another)
+    train("lsgan", tmp_path, mnist[0], steps=2)
+    assert refused[0].returncode == 2
+    assert "another process trains in lsgan_mnist" in refused[0].stderr
+
+
+def test_divergence_stops_the_run(tmp_path, mnist):
+    with pytest.raises(UserError, match=r"diverged: \w+_loss is (nan|inf) at step \d") as error:
+        train("lsgan", tmp_path, mnist[0], "--lr=1e30", "--save-interval=1", steps=50)
+    assert not (tmp_path / "lsgan_mnist.h5").exists()
+    assert "last good checkpoint" in str(error.value)
+
+
+def test_a_non_finite_weight_is_never_saved(tmp_path, mnist, monkeypatch):
+    log = run.Run.log
+
+    def log_and_spoil(self, figures):
+        log(self, figures)
+        if self.progress.step == 5:
+            self.generator.weights[0].assign(self.generator.weights[0] * np.nan)
+
+    monkeypatch.setattr(run.Run, "log", log_and_spoil)
+    with pytest.raises(UserError, match="diverged.*ckpt-4"):
+        train("lsgan", tmp_path, mnist[0], steps=6)
+    assert not (tmp_path / "lsgan_mnist.h5").exists()
+
+
+@pytest.mark.parametrize("trouble", ["full", "gone"])
+def test_trouble_with_the_disk(trouble, tmp_path, mnist, monkeypatch):
+    place = tmp_path / "lsgan_mnist"
+    before, checkpoints = {}, []
+    log = run.Run.log
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def log_and_cause_trouble(self, figures):
+        log(self, figures)
+        if self.progress.step != 5:
+            return
+        if trouble == "gone":
+            shutil.rmtree(place)
+        else:
+            before.update({path: path.read_bytes() for path in place.glob("*.*")})
+            checkpoints.append(self.manager.latest_checkpoint)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+
+    monkeypatch.setattr(run.Run, "log", log_and_cause_trouble)
+    try:
+        with pytest.raises(OSError):
+            train("lsgan", tmp_path, mnist[0])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    if trouble == "full":
+        assert {path: path.read_bytes() for path in place.glob("*.*")} == before
+        monkeypatch.undo()
+        assert tf.train.latest_checkpoint(place / "checkpoints") == checkpoints[0]
+        train("lsgan", tmp_path, mnist[0], "--resume")
+
+
+def killed_child(folder, resume):
+    """Train in a process that may be killed at any moment."""
+    os.chdir(folder)
+    from lib import data
+
+    x_train, _ = data.load()
+    train("lsgan", ".", x_train[:512], "--save-interval=1", *["--resume"] * resume, steps=60)
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments(tmp_path, mnist):
+    """20 kills, half of them aimed at a checkpoint being written, and then the same result."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["test_run"])
+    chance = random.Random(0)
+    place = tmp_path / "lsgan_mnist"
+    kills, steps = 0, []
+    while kills < 20:
+        child = context.Process(target=killed_child, args=(tmp_path, (place / "run.json").exists()))
+        child.start()
+        old = set(place.glob("checkpoints/*"))
+        moment = time.monotonic() + 60
+        while child.is_alive() and time.monotonic() < moment:  # wait for a write to begin
+            new = set(place.glob("checkpoints/*")) - old
+            if new and moment > time.monotonic() + 10:
+                aimed = kills % 2 == 0
+                moment = time.monotonic() + (0 if aimed else chance.uniform(0, 1))
+            time.sleep(0.0005)
+        assert child.exitcode is None or child.exitcode == 0, "a resumed run failed"
+        if child.exitcode == 0:
+            break
+        child.kill()
+        child.join()
+        kills += 1
+        steps.append(int(tf.train.latest_checkpoint(place / "checkpoints").split("-")[-1]))
+    assert kills == 20
+    assert steps == sorted(steps)
+    generator, _, _ = train(
+        "lsgan", tmp_path, mnist[0][:512], "--save-interval=1", "--resume", steps=60
+    )
+    (tmp_path / "whole").mkdir()
+    uninterrupted, _, _ = train(
+        "lsgan", tmp_path / "whole", mnist[0][:512], "--save-interval=1", steps=60
+    )
+    for ours, theirs in zip(generator.get_weights(), uninterrupted.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert results(tmp_path, "lsgan") == results(tmp_path / "whole", "lsgan")

@@ -1,0 +1,265 @@
+"""The scripts as a user runs them: train, sample, and be told what is wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from lib import flags, gan
+from lib.files import UserError, atomic
+
+import h5py
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from conftest import SCRIPTS, run_script, script
+from tensorflow import keras
+
+CONDITIONAL = ("acgan", "cgan")
+FEW_STEPS = ["--train-steps=4", "--save-interval=2", "--log-interval=2", "--batch-size=8"]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_train_then_sample(name, tmp_path):
+    model_name = f"{name}_mnist"
+    trained = run_script(name, *FEW_STEPS, cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stderr == ""
+    assert trained.stdout.count('Model: "') == 3
+    assert "4/4" in trained.stdout
+    assert "d_loss:" in trained.stdout
+    assert ("4 5 6 7\n8 9 0 1" in trained.stdout) == (name in CONDITIONAL)
+    pictures = sorted(path.name for path in (tmp_path / model_name).glob("0*.png"))
+    assert pictures == ["00002.png", "00004.png"]
+
+    last = trained.stdout.splitlines()[-1]
+    assert f"wrote {model_name}.h5 and {model_name}" in last
+    command = last.split("sample with: python3 ")[1].split()
+    digit = ["--digit=3"] if name in CONDITIONAL else []
+    sampled = subprocess.run(
+        [sys.executable, *command, *digit],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert sampled.returncode == 0, sampled.stderr
+    assert sampled.stderr == ""
+    path = Path(sampled.stdout.splitlines()[-1].removeprefix("saved "))
+    assert path == Path("test_outputs", "00003.png" if digit else "00000.png")
+    assert plt.imread(tmp_path / path).std() > 0.01
+    if digit:
+        assert "3 3 3 3\n" in sampled.stdout
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Generators of Keras 3, of Keras 2, and what they draw from noise of 0.5."""
+    folder = tmp_path_factory.mktemp("generators")
+    noise, labels = keras.Input((100,)), keras.Input((10,))
+    gan.generator(noise, 28).save(folder / "plain.h5")
+    gan.generator(noise, 28, labels=labels).save(folder / "conditional.h5")
+    codes = [keras.Input((1,)), keras.Input((1,))]
+    gan.generator(noise, 28, labels=labels, codes=codes).save(folder / "infogan.h5")
+    gan.discriminator(keras.Input((28, 28, 1))).save(folder / "discriminator.h5")
+    keras2 = """if True:
+        import numpy as np
+        from keras2_listings import Input, build_generator
+        plain, conditional = build_generator(), build_generator(Input((10,)))
+        noise, labels = np.full((2, 100), 0.5), np.eye(10)[:2]
+        for model in plain, conditional:  # averages that differ from those of a new network
+            model.compile("sgd", "mse")
+            x = [noise, labels] if model is conditional else noise
+            model.fit(x, np.ones((2, 28, 28, 1)), verbose=0)
+            name = "conditional" if model is conditional else "plain"
+            model.save(f"keras2_{name}.h5")
+            np.save(f"keras2_{name}.npy", model.predict(x, verbose=0))
+    """
+    tests = str(Path(__file__).parent)
+    subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.append({tests!r})\n{keras2}"],
+        check=True,
+        cwd=folder,
+        capture_output=True,
+    )
+    whole = (folder / "plain.h5").read_bytes()
+    (folder / "truncated.h5").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.h5").write_bytes(b"")
+    (folder / "text.h5").write_text("no HDF5")
+    (folder / "folder.h5").mkdir()
+    (folder / "other.txt").write_bytes(whole)
+    with h5py.File(folder / "foreign.h5", "w") as file:
+        file["data"] = [1, 2, 3]
+    (folder / "half.h5").write_bytes(whole)
+    with h5py.File(folder / "half.h5", "r+") as file:
+        del file["model_weights"]["dense"]
+    return folder
+
+
+@pytest.mark.parametrize("name", ["plain", "conditional"])
+def test_generators_of_keras_2_draw_the_same_here(name, files):
+    model = gan.load_generator(files / f"keras2_{name}.h5", name == "conditional")
+    noise, labels = np.full((2, 100), 0.5), np.eye(10)[:2]
+    images = model.predict([noise, labels] if name == "conditional" else noise, verbose=0)
+    np.testing.assert_allclose(images, np.load(files / f"keras2_{name}.npy"), atol=1e-5)
+
+
+def test_no_code_of_a_file_is_run(files, tmp_path):
+    trap = tmp_path / "ran"
+    noise = keras.Input((100,))
+    images = gan.generator(noise, 28)(noise)
+    lambda_layer = keras.layers.Lambda(lambda x, path=str(trap): (open(path, "w").close(), x)[1])
+    keras.Model(noise, lambda_layer(images)).save(tmp_path / "lambda.h5")
+    trap.unlink()  # building the model ran it
+    with pytest.raises(UserError, match="holds no whole generator"):
+        gan.load_generator(tmp_path / "lambda.h5", conditional=False)
+    assert not trap.exists()
+
+
+def main(name, arguments, monkeypatch):
+    """The script's main in this process; returns its exit status."""
+    module = script(name)
+    monkeypatch.setattr(sys, "argv", [f"{name}-mnist.py", *map(str, arguments)])
+    try:
+        flags.main(module.parser(), module.build_and_train_models)
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+@pytest.mark.parametrize(
+    "name, arguments, message",
+    [
+        ("wgan", ["--generator=missing.h5"], "missing.h5 is no .h5 file"),
+        ("wgan", ["--generator=folder.h5"], "folder.h5 is no .h5 file"),
+        ("wgan", ["--generator="], "is no .h5 file"),
+        ("wgan", ["--generator=other.txt"], "other.txt is no .h5 file"),
+        ("wgan", ["--generator=empty.h5"], "holds no whole generator"),
+        ("wgan", ["--generator=text.h5"], "holds no whole generator"),
+        ("wgan", ["--generator=truncated.h5"], "holds no whole generator"),
+        ("wgan", ["--generator=foreign.h5"], "holds no whole generator"),
+        ("wgan", ["--generator=half.h5"], "holds no whole generator"),
+        ("wgan", ["--generator=discriminator.h5"], "holds no whole generator"),
+        ("wgan", ["--generator=infogan.h5"], "takes latent codes"),
+        ("wgan", ["--generator=conditional.h5"], "acgan-mnist.py or cgan-mnist.py"),
+        ("lsgan", ["--generator=keras2_conditional.h5"], "acgan-mnist.py or cgan-mnist.py"),
+        ("acgan", ["--generator=plain.h5"], "wgan-mnist.py, lsgan-mnist.py or dcgan-mnist.py"),
+        ("cgan", ["--generator=keras2_plain.h5"], "wgan-mnist.py, lsgan-mnist.py or dcgan-mnist"),
+        ("acgan", ["--generator=conditional.h5", "--digit=10"], "choose from 0 to 9"),
+        ("acgan", ["--generator=conditional.h5", "--digit=-1"], "'-1' is no whole number"),
+        ("acgan", ["--generator=conditional.h5", "--digit=three"], "'three' is no whole number"),
+        ("acgan", ["--generator=conditional.h5", "--count=0"], "'0' is no whole number"),
+        ("wgan", ["--generator=plain.h5", "--digit=3"], "acgan-mnist.py and cgan-mnist.py"),
+        ("acgan", ["--digit=3"], "--digit goes with --generator"),
+        ("wgan", ["--interpolate"], "--interpolate goes with --generator"),
+        ("wgan", ["--train-steps=0"], "'0' is no whole number"),
+        ("wgan", ["--train-steps=-5"], "'-5' is no whole number"),
+        ("wgan", ["--batch-size=0"], "'0' is no whole number"),
+        ("wgan", ["--n-critic=0"], "'0' is no whole number"),
+        ("wgan", ["--lr=nan"], "'nan' is no number"),
+        ("wgan", ["--clip-value=-1"], "'-1' is no number"),
+        ("wgan", ["--train"], "unrecognized arguments: --train"),
+        ("wgan", ["--data=missing.npz"], "missing.npz"),
+        ("acgan", ["--data=text.h5"], "cannot read text.h5"),
+        ("wgan", ["--output-dir=text.h5"], "text.h5"),
+        ("wgan", ["--output-dir=/dev/null/below"], "/dev/null"),
+        ("wgan", ["--generator=plain.h5", "--output-dir=text.h5"], "text.h5"),
+        ("wgan", ["--resume"], "no run to resume"),
+        ("wgan", ["--resume", "--overwrite"], "exclude each other"),
+    ],
+)
+def test_bad_input_is_one_line(name, arguments, message, files, monkeypatch, capfd):
+    monkeypatch.chdir(files)
+    before = {path: path.stat().st_mtime_ns for path in files.rglob("*")}
+    assert main(name, arguments, monkeypatch) == 2
+    error = capfd.readouterr().err.strip()
+    assert "\n" not in error
+    assert error.startswith(f"{name}-mnist.py: ")
+    assert message in error
+    assert {path: path.stat().st_mtime_ns for path in files.rglob("*")} == before
+
+
+def sample(name, arguments, files, monkeypatch, capsys):
+    monkeypatch.chdir(files)
+    assert main(name, arguments, monkeypatch) == 0
+    output = capsys.readouterr().out
+    picture = plt.imread(output.split("saved ")[1].strip())
+    return output, picture
+
+
+def test_seed_repeats_a_sample(files, monkeypatch, capsys):
+    def draw(seed):
+        arguments = ["--generator=plain.h5", f"--seed={seed}"]
+        return sample("wgan", arguments, files, monkeypatch, capsys)[1]
+
+    np.testing.assert_array_equal(draw(1), draw(1))
+    assert (draw(1) != draw(2)).any()
+
+
+def test_count_and_digit(files, monkeypatch, capsys):
+    arguments = ["--generator=conditional.h5", "--count=10", "--digit=7"]
+    output, picture = sample("acgan", arguments, files, monkeypatch, capsys)
+    assert "7 7 7 7\n7 7 7 7\n7 7\n" in output
+    assert "00007.png" in output
+    # 3 rows of 4, each image with 2 pixels of gap around, doubled
+    assert picture.shape[:2] == (2 * (3 * 30 + 2), 2 * (4 * 30 + 2))
+    assert (picture[-60:, 140:] == 1).all()  # the last two places stay empty
+
+
+def test_random_digits_are_printed(files, monkeypatch, capsys):
+    output, _ = sample("cgan", ["--generator=conditional.h5"], files, monkeypatch, capsys)
+    rows = output.splitlines()[1:5]
+    assert [len(row.split()) for row in rows] == [4, 4, 4, 4]
+    assert {int(digit) for row in rows for digit in row.split()} <= set(range(10))
+
+
+def test_interpolation_walks_in_equal_steps(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(gan, "plot_images", lambda *args, **kwargs: drawn.append(args))
+    model = gan.generator(keras.Input((100,)), 28, labels=keras.Input((10,)))
+    gan.test_generator(model, count=16, interpolate=True)
+    _, noise, labels = drawn[0]
+    rows = np.reshape(noise, (4, 4, 100))
+    steps = np.diff(rows, axis=1)
+    np.testing.assert_allclose(steps, np.repeat(steps[:, :1], 3, axis=1), atol=1e-6)
+    assert np.abs(steps).max(axis=(1, 2)).min() > 0.1
+    digits = np.argmax(labels, axis=1).reshape(4, 4)
+    np.testing.assert_array_equal(digits, np.repeat(digits[:, :1], 4, axis=1))
+
+
+def test_plot_images_puts_each_image_in_its_place(tmp_path):
+    noise = keras.Input((16,))
+    images = keras.layers.Reshape((4, 4, 1))(noise)
+    values = np.repeat(np.linspace(0, 0.9, 10, dtype="float32")[:, None], 16, axis=1)
+    path = gan.plot_images(
+        keras.Model(noise, images), values, step=7, model_name=tmp_path / "some_model"
+    )
+    assert path == tmp_path / "some_model" / "00007.png"
+    picture = plt.imread(path)[..., 0]
+    assert picture.shape == (2 * (3 * 6 + 2), 2 * (4 * 6 + 2))
+    places = picture[4:, 4:].reshape(3, 12, 4, 12)[:, :8, :, :8].swapaxes(1, 2)
+    means = places.mean(axis=(2, 3)).ravel()
+    np.testing.assert_allclose(means[:10], values[:, 0], atol=1 / 255)
+    np.testing.assert_array_equal(means[10:], 1)
+
+
+def test_a_failing_writer_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic(path) as temporary:
+        temporary.write_text("half of the n")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_own_data(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (30, 12, 12), np.uint8)
+    np.savez(tmp_path / "own.npz", x_train=images, y_train=np.arange(30) % 3)
+    monkeypatch.chdir(tmp_path)
+    assert main("acgan", ["--data=own.npz", "--latent-size=7", *FEW_STEPS], monkeypatch) == 0
+    assert "0 1 2 0\n1 2 0 1\n" in capsys.readouterr().out
+    assert main("acgan", ["--generator=acgan_mnist.h5", "--digit=2"], monkeypatch) == 0
+    assert plt.imread("test_outputs/00002.png").shape[:2] == (2 * (4 * 14 + 2),) * 2
+    assert main("acgan", ["--generator=acgan_mnist.h5", "--digit=3"], monkeypatch) == 2
+    assert "choose from 0 to 2" in capsys.readouterr().err
