@@ -1,11 +1,12 @@
-# make wgan (lsgan, acgan, dcgan, cgan)   train; further flags: make wgan FLAGS="--seed=1"
-# make test                               lint and tests
-
 PYTHON ?= python3
 FLAGS ?=
 GANS = wgan lsgan acgan dcgan cgan
 
-.PHONY: $(GANS) test format
+.PHONY: help $(GANS) test format
+help:
+	@echo 'make lsgan (wgan, acgan, dcgan, cgan): train; flags: make lsgan FLAGS="--seed=1"'
+	@echo 'make test: lint and run the tests'
+
 $(GANS): .venv/.requirements
 	.venv/bin/python $@-mnist.py $(FLAGS)
 

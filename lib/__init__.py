@@ -7,9 +7,9 @@ import logging
 import os
 
 # TensorFlow greets every user with a screenful about drivers and processor features, from
-# native code that heeds no log level yet. So it is imported with standard error closed; a
-# failing import still raises. Set TF_CPP_MIN_LOG_LEVEL=0 to see everything.
-if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") != "0":
+# native code that heeds no log level yet. So it is imported with standard error turned away;
+# a failing import still raises. Set TF_CPP_MIN_LOG_LEVEL=0 to see everything.
+if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "0":
     logging.getLogger("absl").setLevel("ERROR")  # Keras: h5 is a legacy format
     stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)

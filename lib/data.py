@@ -2,6 +2,7 @@
 
 import hashlib
 import zipfile
+import zlib
 from pathlib import Path
 
 from lib.files import UserError
@@ -33,7 +34,7 @@ def load(path: str | Path | None = None) -> tuple[np.ndarray, np.ndarray]:
             x_train, y_train = arrays["x_train"], arrays["y_train"]
     except KeyError as error:
         raise UserError(f"{path} has no x_train and y_train: {error.args[0]}") from error
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             f"cannot read {path}: give an .npz file with x_train and y_train ({error})"
         ) from error

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,6 @@ from lib import gan, run
 from lib.files import UserError
 
 from tensorflow import keras
-
-SAMPLING = ("generator", "digit", "count", "interpolate")
 
 
 def whole_number(low: int, high: float = math.inf) -> Callable[[str], int]:
@@ -87,7 +86,12 @@ class Parser(argparse.ArgumentParser):
             )
 
         add = self.add_argument_group("training: the run").add_argument
-        add("--data", metavar="FILE.npz", help="x_train and y_train in MNIST's layout (MNIST)")
+        add(
+            "--data",
+            metavar="FILE.npz",
+            type=os.path.abspath,
+            help="x_train and y_train in MNIST's layout (MNIST)",
+        )
         add("--save-interval", type=positive, default=500, help="steps a picture (%(default)s)")
         add("--log-interval", type=positive, default=50, help="steps a history row (%(default)s)")
         add("--resume", action="store_true", help="go on with the run in the output folder")
@@ -109,12 +113,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
 
     def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
-        """The flags; with --resume, what is not given is as the run began."""
+        """The flags, refused where they don't go together."""
         params = super().parse_args(args, namespace)
         if params.digit is not None and not self.conditional:
             self.error("--digit goes with acgan-mnist.py and cgan-mnist.py")
         if params.generator is None:
-            for name in SAMPLING:
+            for name in run.SAMPLING:
                 if getattr(params, name) is not None:
                     self.error(f"--{name} goes with --generator=FILE.h5")
             if params.resume and params.overwrite:
@@ -142,12 +146,13 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
         keras.utils.set_random_seed(params.seed)
         build_and_train_models(params)
     except UserError as error:
-        parser.exit(2, f"\n{parser.prog}: {error}\n")
+        parser.exit(2, f"{parser.prog}: {error}\n")
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else error
-        parser.exit(2, f"\n{parser.prog}: {reason}: make room, or give another --output-dir\n")
+        advice = "make room" if "No space" in str(error) else "check it, or use --output-dir"
+        parser.exit(2, f"{parser.prog}: {reason}: {advice}\n")
     except run.Stopped as stopped:
-        parser.exit(stopped.status, f"\n{parser.prog}: {stopped}\n")
+        parser.exit(stopped.status, f"{parser.prog}: {stopped}\n")
     except KeyboardInterrupt:
         parser.exit(130)
 

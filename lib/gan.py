@@ -260,7 +260,7 @@ def load_generator(path: str | Path, conditional: bool) -> keras.Model:
     """A generator from an h5 file of this project or of the chapter's code on Keras 2.
 
     Only the inputs' widths and the weights are read. Keras's `load_model` would build
-    whatever network the file describes, code included, and fails on Keras 2's files.
+    whatever network the file describes, and fails on Keras 2's files.
 
     Args:
         path: whole-model file as `Model.save` writes it.
@@ -270,8 +270,10 @@ def load_generator(path: str | Path, conditional: bool) -> keras.Model:
         UserError: no such file, no such generator, or one for other scripts.
     """
     path = Path(path)
-    if not path.is_file() or path.suffix != ".h5":
+    if path.is_dir() or path.suffix != ".h5":
         raise UserError(f"{path} is no .h5 file: give a generator as a training run writes it")
+    if not path.exists():
+        raise UserError(f"there is no file {path}: train first, or give another one")
     try:
         with h5py.File(path) as file:
             config = json.loads(file.attrs["model_config"])["config"]

@@ -15,6 +15,8 @@ import json
 import math
 import os
 import platform
+import re
+import shlex
 import shutil
 import signal
 import sys
@@ -38,11 +40,9 @@ except ImportError:  # Windows: two processes on one run go unnoticed there
     fcntl = None
 
 CHECKPOINT_SECONDS = 300
+SAMPLING = ("generator", "digit", "count", "interpolate")
 # Flags that don't change what is trained.
-NOT_HYPERPARAMETERS = (
-    *("model_name", "output_dir", "resume", "overwrite"),
-    *("generator", "digit", "count", "interpolate"),
-)
+NOT_HYPERPARAMETERS = ("model_name", "output_dir", "resume", "overwrite", *SAMPLING)
 
 
 class Stopped(Exception):
@@ -167,18 +167,21 @@ class Run:
 
     def __iter__(self) -> Iterator[int]:
         with self._own_folder(), deferred_signals() as received:
-            with file_errors():
-                self._open()
-            while self.progress.step < self.params.train_steps:
-                yield self.progress.step + 1
-                with file_errors():
-                    self._close_step(stopping=bool(received))
-                if received:
-                    raise Stopped(
-                        f"stopped after step {self.progress.step}, all of it saved; go on with: "
-                        f"{self._command()} --resume",
-                        status=128 + received[0],
-                    )
+            self._open()
+            try:
+                while self.progress.step < self.params.train_steps:
+                    yield self.progress.step + 1
+                    stopping = bool(received)  # asked once: a signal may come at any moment
+                    self._close_step(stopping)
+                    if stopping:
+                        raise Stopped(
+                            f"stopped after step {self.progress.step}, all of it saved; "
+                            f"go on with: {self._command()} --resume",
+                            status=128 + received[0],
+                        )
+            except Exception:
+                print()  # ends the bar's line
+                raise
             self._finish()
 
     def _close_step(self, stopping: bool) -> None:
@@ -191,6 +194,8 @@ class Run:
         save_due = picture_due or ending or time.monotonic() - self.saved > CHECKPOINT_SECONDS
         if row_due or save_due or time.monotonic() - self.shown > 0.5:
             self._read()
+        if picture_due or save_due:
+            self._check_weights()
         if row_due:
             progress.history.append({"step": progress.step, **progress.means()})
             progress.recent.clear()
@@ -209,36 +214,34 @@ class Run:
             values = {name: float(tensor) for name, tensor in tensors.items()}
             for name, value in values.items():
                 if not math.isfinite(value):
-                    self._diverged(f"{name} is {value} at step {step}")
+                    self._diverged(f"{name} at step {step}")
             progress.recent.append(values)
         self.unread.clear()
-        shown = bar_figures(progress.means())
-        self.bar.stateful_metrics.update(name for name, _ in shown)  # means already
-        self.bar.update(progress.step, shown)
+        self.bar.update(progress.step, bar_figures(progress.means()))
         self.shown = time.monotonic()
 
+    def _check_weights(self) -> None:
+        for model in self.generator, self.discriminator:
+            if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+                self._diverged(f"a weight of the {model.name} after step {self.progress.step}")
+
     def _diverged(self, what: str) -> None:
-        checkpoint = self.manager.latest_checkpoint or "none yet"
         raise UserError(
-            f"diverged: {what}; last good checkpoint: {checkpoint}; "
-            "try other hyperparameters, with --overwrite"
+            f"diverged, {what} is not finite; the last good checkpoint is "
+            f"{self.manager.latest_checkpoint}; begin anew with other hyperparameters and --overwrite"
         )
 
     def _save(self) -> None:
         """Write a checkpoint, and what shows the history so far."""
         progress = self.progress
-        for model in self.generator, self.discriminator:
-            if not all(np.isfinite(weight).all() for weight in model.get_weights()):
-                self._diverged(
-                    f"a weight of the {model.name} is not finite at step {progress.step}"
-                )
         progress.seconds = time.monotonic() - self.started
-        self.manager.save(checkpoint_number=progress.step)
+        with file_errors():
+            self.manager.save(checkpoint_number=progress.step)
+            self.events.flush()
         self.saved = time.monotonic()
-        self.events.flush()
         if progress.history:
             plot_losses(progress.history, self.folder / "losses.png")
-        if grids := self._grids():
+        if grids := self._grids(progress.step):
             write_gif(grids, self.folder / "training.gif")
 
     def _finish(self) -> None:
@@ -278,12 +281,12 @@ class Run:
             yield
 
     def _check_hyperparameters(self) -> None:
-        now = self._hyperparameters()
-        for name, value in recorded_hyperparameters(self.params).items():
-            grown = name == "train_steps" and now[name] >= value
-            if now[name] != value and not grown:
+        given = self._hyperparameters()
+        for name, began in recorded_hyperparameters(self.params).items():
+            grown = name == "train_steps" and given[name] > began
+            if given[name] != began and not grown:
                 raise UserError(
-                    f"the run in {self.folder} has {name} {value}, not {now[name]}: resume it as "
+                    f"the run in {self.folder} has {name} {began}, not {given[name]}: resume it as "
                     "it began (train_steps alone may grow), or begin anew with --overwrite"
                 )
 
@@ -293,8 +296,9 @@ class Run:
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in "run.json", "history.csv", "losses.png", "training.gif":
             (self.folder / name).unlink(missing_ok=True)
-        for path in self.folder.glob("[0-9]*.png"):
+        for path in self._grids():
             path.unlink()
+        self.weights_file.unlink(missing_ok=True)
 
     def _open(self) -> None:
         """Record the run's facts, take up its state, and show the models."""
@@ -314,7 +318,8 @@ class Run:
             checkpoint, self.folder / "checkpoints", max_to_keep=2
         )
         if self.manager.latest_checkpoint:
-            checkpoint.restore(self.manager.latest_checkpoint).assert_consumed()
+            with file_errors():
+                checkpoint.restore(self.manager.latest_checkpoint).assert_consumed()
             print(f"resumed after step {self.progress.step}")
         self._write_facts()
 
@@ -323,7 +328,7 @@ class Run:
         self.events = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
         for row in self.progress.history:
             self._add_scalars(row)
-        for grid in self._grids():
+        for grid in self._grids(self.progress.step):
             self._add_grid(grid)
         if self.progress.history:
             self._write_history()
@@ -331,13 +336,14 @@ class Run:
         self.shown = -math.inf
         self.saved = time.monotonic()
         self.started = self.saved - self.progress.seconds
-        self.bar = keras.utils.Progbar(self.params.train_steps, width=10)
+        self.bar = keras.utils.Progbar(self.params.train_steps, width=10, stateless_metrics=[])
         self.bar._start -= self.progress.seconds  # for the ETA of a resumed run
 
-    def _grids(self) -> list[Path]:
-        """The sample grids up to this step, in order."""
-        grids = sorted(self.folder.glob("[0-9]*.png"), key=lambda path: int(path.stem))
-        return [path for path in grids if int(path.stem) <= self.progress.step]
+    def _grids(self, last_step: float = math.inf) -> list[Path]:
+        """The sample grids up to a step, in order."""
+        grids = [path for path in self.folder.glob("*.png") if re.fullmatch(r"\d{5,}", path.stem)]
+        grids.sort(key=lambda path: int(path.stem))
+        return [path for path in grids if int(path.stem) <= last_step]
 
     def _write_history(self) -> None:
         history = self.progress.history
@@ -368,9 +374,12 @@ class Run:
             temporary.write_text(json.dumps(facts, indent=2) + "\n")
 
     def _command(self) -> str:
-        """How the user started this script, as far as a further command needs it."""
-        place = "" if self.params.output_dir == "." else f" --output-dir={self.params.output_dir}"
-        return f"python3 {sys.argv[0]}{place}"
+        """How to start this script again, with this Python and in this place."""
+        known = Path(shutil.which("python3") or "").parent == Path(sys.executable).parent
+        words = ["python3" if known else os.path.relpath(sys.executable), sys.argv[0]]
+        if self.params.output_dir != ".":
+            words.append(f"--output-dir={self.params.output_dir}")
+        return shlex.join(words)
 
 
 def run_facts() -> dict:
@@ -398,14 +407,16 @@ def now() -> str:
 
 
 def bar_figures(means: dict[str, float]) -> list[tuple[str, float]]:
-    """As many figures as a line of the terminal takes, with short names, the totals first."""
-    names = sorted(means, key=lambda name: name.count("_"))
-    room = (shutil.get_terminal_size((120, 0)).columns - 40) // 16
+    """As many figures as a line of the terminal takes: totals first, losses before accuracies."""
+    room = shutil.get_terminal_size((120, 0)).columns - 42  # beside the bar and the times
     short = {"discriminator": "d", "adversarial": "a", "accuracy": "acc"}
-    return [
-        ("_".join(short.get(word, word) for word in name.split("_")), means[name])
-        for name in names[: max(room, 2)]
-    ]
+    result = []
+    for name in sorted(means, key=lambda name: (name.count("_"), not name.endswith("loss"))):
+        label = "_".join(short.get(word, word) for word in name.split("_"))
+        room -= len(label) + 12
+        if room >= 0:
+            result.append((label, means[name]))
+    return result
 
 
 def plot_losses(history: list[dict[str, float]], path: Path) -> None:

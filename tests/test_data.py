@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+NPY = b"\x93NUMPY\x01\0v\0{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }".ljust(127)
+NPY += b"\n12"  # one array, not an archive of them
+
 
 def sampler(x_train, y_train=None, batch_size=64):
     params = SimpleNamespace(seed=3, batch_size=batch_size, latent_size=100)
@@ -132,7 +135,7 @@ def test_unfit_data_is_refused(changes, message, tmp_path):
         data.load(tmp_path / "bad.npz")
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no archive", b"PK\3\4 cut off"])
+@pytest.mark.parametrize("content", [None, b"", b"no archive", b"PK\3\4 cut off", NPY])
 def test_unreadable_data_is_refused(content, tmp_path):
     path = tmp_path / "bad.npz"
     if content is not None:
