@@ -148,8 +148,8 @@ class Adversarial(keras.Model):
         return self.generator.trainable_variables
 
     @property
-    def non_trainable_variables(self):  # the summary counts them
-        return self.generator.non_trainable_variables + self.discriminator.variables
+    def non_trainable_weights(self):  # the summary counts them
+        return self.generator.non_trainable_weights + self.discriminator.weights
 
 
 class RMSprop(keras.optimizers.RMSprop):

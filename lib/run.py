@@ -325,7 +325,9 @@ class Run:
 
         # Begun anew from the checkpoint, the history has no doubled and no missing rows.
         shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
-        self.events = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
+        (self.folder / "tensorboard").mkdir()
+        self.events = tf.io.TFRecordWriter(str(self.folder / "tensorboard" / "events.out.tfevents"))
+        self._add_event(file_version="brain.Event:2")
         for row in self.progress.history:
             self._add_scalars(row)
         for grid in self._grids(self.progress.step):
@@ -352,15 +354,22 @@ class Run:
             writer.writeheader()
             writer.writerows(history)
 
+    def _add_event(self, **fields) -> None:
+        # tf.summary would ask for TensorBoard to be installed where the run is.
+        event = tf.compat.v1.Event(wall_time=time.time(), **fields)
+        self.events.write(event.SerializeToString())
+
     def _add_scalars(self, row: dict[str, float]) -> None:
-        with self.events.as_default(row["step"]):
-            for name, value in row.items():
-                if name != "step":
-                    tf.summary.scalar(name, value)
+        figures = {name: value for name, value in row.items() if name != "step"}
+        values = [{"tag": name, "simple_value": value} for name, value in figures.items()]
+        self._add_event(step=row["step"], summary={"value": values})
 
     def _add_grid(self, grid: Path) -> None:
-        with self.events.as_default(int(grid.stem)):
-            tf.summary.image("samples", tf.io.decode_png(grid.read_bytes(), 1)[tf.newaxis])
+        with Image.open(grid) as image:
+            size = {"width": image.width, "height": image.height, "colorspace": 4}
+        picture = {"encoded_image_string": grid.read_bytes(), **size}
+        value = {"tag": "samples", "image": picture}
+        self._add_event(step=int(grid.stem), summary={"value": [value]})
 
     def _hyperparameters(self) -> dict:
         return {n: value for n, value in vars(self.params).items() if n not in NOT_HYPERPARAMETERS}
