@@ -167,7 +167,12 @@ class Run:
 
     def __iter__(self) -> Iterator[int]:
         with self._own_folder(), deferred_signals() as received:
-            self._open()
+            self._restore()
+            self._begin_events()
+            now = time.monotonic()
+            self.shown, self.saved, self.started = -math.inf, now, now - self.progress.seconds
+            self.bar = keras.utils.Progbar(self.params.train_steps, width=10, stateless_metrics=[])
+            self.bar._start -= self.progress.seconds  # for the ETA of a resumed run
             try:
                 while self.progress.step < self.params.train_steps:
                     yield self.progress.step + 1
@@ -249,7 +254,9 @@ class Run:
         with atomic(self.weights_file) as path:
             self.generator.save(path)
         progress = self.progress
-        self._write_facts(ended=now(), steps_per_second=round(progress.step / progress.seconds, 3))
+        self._write_facts(
+            ended=timestamp(), steps_per_second=round(progress.step / progress.seconds, 3)
+        )
         print(
             f"wrote {self.weights_file} and {self.folder}{os.sep}; sample with: "
             f"{self._command()} --generator={self.weights_file}"
@@ -300,8 +307,8 @@ class Run:
             path.unlink()
         self.weights_file.unlink(missing_ok=True)
 
-    def _open(self) -> None:
-        """Record the run's facts, take up its state, and show the models."""
+    def _restore(self) -> None:
+        """Show the models, take up the state of a run to resume, and record the facts."""
         for model in self.discriminator, self.generator, self.adversarial:
             model.summary()
         for model in self.discriminator, self.adversarial:
@@ -323,7 +330,8 @@ class Run:
             print(f"resumed after step {self.progress.step}")
         self._write_facts()
 
-        # Begun anew from the checkpoint, the history has no doubled and no missing rows.
+    def _begin_events(self) -> None:
+        """Write the history so far anew, so that it has no doubled and no missing rows."""
         shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
         (self.folder / "tensorboard").mkdir()
         self.events = tf.io.TFRecordWriter(str(self.folder / "tensorboard" / "events.out.tfevents"))
@@ -334,12 +342,6 @@ class Run:
             self._add_grid(grid)
         if self.progress.history:
             self._write_history()
-
-        self.shown = -math.inf
-        self.saved = time.monotonic()
-        self.started = self.saved - self.progress.seconds
-        self.bar = keras.utils.Progbar(self.params.train_steps, width=10, stateless_metrics=[])
-        self.bar._start -= self.progress.seconds  # for the ETA of a resumed run
 
     def _grids(self, last_step: float = math.inf) -> list[Path]:
         """The sample grids up to a step, in order."""
@@ -360,8 +362,7 @@ class Run:
         self.events.write(event.SerializeToString())
 
     def _add_scalars(self, row: dict[str, float]) -> None:
-        figures = {name: value for name, value in row.items() if name != "step"}
-        values = [{"tag": name, "simple_value": value} for name, value in figures.items()]
+        values = [{"tag": n, "simple_value": value} for n, value in row.items() if n != "step"]
         self._add_event(step=row["step"], summary={"value": values})
 
     def _add_grid(self, grid: Path) -> None:
@@ -394,7 +395,7 @@ class Run:
 def run_facts() -> dict:
     """When, where and with what a run begins."""
     return {
-        "started": now(),
+        "started": timestamp(),
         "precision": keras.mixed_precision.global_policy().name,
         "versions": {
             "python": platform.python_version(),
@@ -410,7 +411,7 @@ def run_facts() -> dict:
     }
 
 
-def now() -> str:
+def timestamp() -> str:
     """The time in ISO 8601, with the zone."""
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
