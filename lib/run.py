@@ -181,7 +181,7 @@ class Run:
                     if stopping:
                         raise Stopped(
                             f"stopped after step {self.progress.step}, all of it saved; "
-                            f"go on with: {self._command()} --resume",
+                            f"go on with: {self._command('--resume')}",
                             status=128 + received[0],
                         )
             except Exception:
@@ -199,7 +199,7 @@ class Run:
         save_due = picture_due or ending or time.monotonic() - self.saved > CHECKPOINT_SECONDS
         if row_due or save_due or time.monotonic() - self.shown > 0.5:
             self._read()
-        if picture_due or save_due:
+        if save_due:
             self._check_weights()
         if row_due:
             progress.history.append({"step": progress.step, **progress.means()})
@@ -259,7 +259,7 @@ class Run:
         )
         print(
             f"wrote {self.weights_file} and {self.folder}{os.sep}; sample with: "
-            f"{self._command()} --generator={self.weights_file}"
+            f"{self._command(f'--generator={self.weights_file}')}"
         )
 
     @contextmanager
@@ -383,13 +383,13 @@ class Run:
         with atomic(path) as temporary:
             temporary.write_text(json.dumps(facts, indent=2) + "\n")
 
-    def _command(self) -> str:
-        """How to start this script again, with this Python and in this place."""
+    def _command(self, flag: str) -> str:
+        """How to start this script again, with this Python, in this place and with `flag`."""
         known = Path(shutil.which("python3") or "").parent == Path(sys.executable).parent
         words = ["python3" if known else os.path.relpath(sys.executable), sys.argv[0]]
         if self.params.output_dir != ".":
             words.append(f"--output-dir={self.params.output_dir}")
-        return shlex.join(words)
+        return shlex.join([*words, flag])
 
 
 def run_facts() -> dict:
