@@ -2,10 +2,11 @@ PYTHON ?= python3
 FLAGS ?=
 GANS = wgan lsgan acgan dcgan cgan
 
-.PHONY: help $(GANS) test format
+.PHONY: help $(GANS) test bench format
 help:
 	@echo 'make lsgan (wgan, acgan, dcgan, cgan): train; flags: make lsgan FLAGS="--seed=1"'
 	@echo 'make test: lint and run the tests'
+	@echo 'make bench: measure the speed (15 minutes)'
 
 $(GANS): .venv/.requirements
 	.venv/bin/python $@-mnist.py $(FLAGS)
@@ -14,6 +15,9 @@ test: .venv/.requirements-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/python -m pytest
+
+bench: .venv/.requirements-dev
+	.venv/bin/python -m benchmarks.speed $(FLAGS)
 
 format: .venv/.requirements-dev
 	.venv/bin/ruff check --fix .

@@ -10,6 +10,7 @@ from pathlib import Path
 from lib import gan, run
 from lib.files import UserError
 
+import tensorflow as tf
 from tensorflow import keras
 
 
@@ -40,6 +41,13 @@ def number(text: str) -> float:
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 0")
     return value
+
+
+def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether a GPU or the processor computes in bfloat16; outside Linux the user knows."""
+    if tf.config.list_physical_devices("GPU") or not cpuinfo.exists():
+        return True
+    return "bf16" in cpuinfo.read_text()
 
 
 class Parser(argparse.ArgumentParser):
@@ -92,6 +100,12 @@ class Parser(argparse.ArgumentParser):
             type=os.path.abspath,
             help="x_train and y_train in MNIST's layout (MNIST)",
         )
+        add(
+            "--precision",
+            choices=("float32", "mixed_bfloat16"),
+            default="float32",
+            help="mixed_bfloat16 computes in bfloat16, keeps weights in float32 (%(default)s)",
+        )
         add("--save-interval", type=positive, default=500, help="steps a picture (%(default)s)")
         add("--log-interval", type=positive, default=50, help="steps a history row (%(default)s)")
         add("--resume", action="store_true", help="go on with the run in the output folder")
@@ -117,6 +131,11 @@ class Parser(argparse.ArgumentParser):
         params = super().parse_args(args, namespace)
         if params.digit is not None and not self.conditional:
             self.error("--digit goes with acgan-mnist.py and cgan-mnist.py")
+        if params.precision == "mixed_bfloat16":
+            if params.generator is not None:
+                self.error("--precision goes with training; a generator draws in float32")
+            if not has_bfloat16():
+                self.error("--precision=mixed_bfloat16 is slow here: no GPU, no bf16 processor")
         if params.generator is None:
             for name in run.SAMPLING:
                 if getattr(params, name) is not None:
@@ -144,6 +163,7 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
         if params.seed is None:
             params.seed = secrets.randbelow(2**32)
         keras.utils.set_random_seed(params.seed)
+        keras.mixed_precision.set_global_policy(params.precision)
         build_and_train_models(params)
     except UserError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")

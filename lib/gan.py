@@ -48,11 +48,11 @@ def generator(
     x = layers.Dense(image_resize * image_resize * 128)(x)
     x = layers.Reshape((image_resize, image_resize, 128))(x)
     for filters, strides in ((128, 2), (64, 2), (32, 1), (1, 1)):
-        x = layers.BatchNormalization()(x)
+        x = BatchNormalization()(x)
         x = layers.Activation("relu")(x)
         x = layers.Conv2DTranspose(filters, kernel_size=5, strides=strides, padding="same")(x)
     if activation is not None:
-        x = layers.Activation(activation)(x)
+        x = layers.Activation(activation, dtype="float32")(x)
     return keras.Model([inputs, *conditions] if conditions else inputs, x, name="generator")
 
 
@@ -89,33 +89,60 @@ def discriminator(
         x = layers.Concatenate()([x, y])
     for filters, strides in ((32, 2), (64, 2), (128, 2), (256, 1)):
         if batch_norm and filters != 32:
-            x = layers.BatchNormalization()(x)
+            x = BatchNormalization()(x)
         x = layers.LeakyReLU(negative_slope=0.2)(x)
         x = layers.Conv2D(filters, kernel_size=5, strides=strides, padding="same")(x)
     x = layers.Flatten()(x)
 
-    # Each activation stays the last operation: from there Keras finds the logits, and a
-    # saturated discriminator keeps its gradients.
-    source = layers.Dense(1)(x)
+    # Heads are float32 in every precision. Each activation stays the last operation: from
+    # there Keras finds the logits, and a saturated discriminator keeps its gradients.
+    dense, activate = (
+        partial(layers.Dense, dtype="float32"),
+        partial(layers.Activation, dtype="float32"),
+    )
+    source = dense(1)(x)
     if activation is not None:
-        source = layers.Activation(activation, name="source")(source)
+        source = activate(activation, name="source")(source)
     outputs = [source]
     if num_labels:
         shared = layers.Dense(128)(x)
-        label = layers.Dense(num_labels)(shared)
-        outputs.append(layers.Activation("softmax", name="label")(label))
+        outputs.append(activate("softmax", name="label")(dense(num_labels)(shared)))
         if num_codes:
             for name in ("code1", "code2"):
-                code = layers.Dense(1)(shared)
-                outputs.append(layers.Activation("sigmoid", name=name)(code))
+                outputs.append(activate("sigmoid", name=name)(dense(1)(shared)))
     elif num_codes:
-        z0 = layers.Dense(num_codes)(x)
-        outputs.append(layers.Activation("tanh", name="z0")(z0))
+        outputs.append(activate("tanh", name="z0")(dense(num_codes)(x)))
     return keras.Model(
         inputs if labels is None else [inputs, labels],
         outputs if len(outputs) > 1 else source,
         name="discriminator",
     )
+
+
+class BatchNormalization(layers.BatchNormalization):
+    """Batch normalization of images by TensorFlow's fused operation, as Keras 2 computes it.
+
+    Keras 3 strings together a dozen passes over the images, in float32 whatever the
+    precision, and leaves Bessel's correction out of the moving variance.
+
+    Ioffe and Szegedy 2015, arXiv:1502.03167.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs,
+            self.gamma,
+            self.beta,
+            self.moving_mean,
+            self.moving_variance,
+            epsilon=self.epsilon,
+            is_training=bool(training),
+            exponential_avg_factor=1 - self.momentum,
+        )
+        if training:
+            self.moving_mean.assign(mean)
+            self.moving_variance.assign(variance)
+        return outputs
 
 
 class Adversarial(keras.Model):
@@ -127,7 +154,7 @@ class Adversarial(keras.Model):
     """
 
     def __init__(self, generator, discriminator, name="adversarial", **kwargs):
-        super().__init__(name=name, **kwargs)
+        super().__init__(name=name, dtype="float32", **kwargs)  # noise goes in as drawn
         self.generator = generator
         self.discriminator = discriminator
         self.output_names = discriminator.output_names

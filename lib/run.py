@@ -252,7 +252,7 @@ class Run:
     def _finish(self) -> None:
         """Write the generator and say how to sample from it."""
         with atomic(self.weights_file) as path:
-            self.generator.save(path)
+            portable(self.generator).save(path)
         progress = self.progress
         self._write_facts(
             ended=timestamp(), steps_per_second=round(progress.step / progress.seconds, 3)
@@ -392,11 +392,22 @@ class Run:
         return shlex.join([*words, flag])
 
 
+def portable(model: keras.Model) -> keras.Model:
+    """A copy in float32 and of Keras's own layers, which any Keras 3 can load."""
+
+    def plain(layer):
+        config = layer.get_config() | {"dtype": "float32"}
+        return getattr(keras.layers, type(layer).__name__).from_config(config)
+
+    copy = keras.models.clone_model(model, clone_function=plain)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def run_facts() -> dict:
     """When, where and with what a run begins."""
     return {
         "started": timestamp(),
-        "precision": keras.mixed_precision.global_policy().name,
         "versions": {
             "python": platform.python_version(),
             "tensorflow": tf.__version__,

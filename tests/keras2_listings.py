@@ -66,13 +66,9 @@ class Draws:
         return next(self.next[name])
 
 
-def main(name, start, end, *flags):
-    set_random_seed(0)
-    start = np.load(start)
-    draw = Draws(start)
-    conditional = name in ("cgan", "acgan")
-    labels = Input((10,)) if conditional else None
-
+def build(name, batch_norm=False):
+    """Generator, discriminator and adversarial model as the listing compiles them."""
+    labels = Input((10,)) if name in ("cgan", "acgan") else None
     lr, decay = (5e-5, 0) if name == "wgan" else (2e-4, 6e-8)
     factor = 1 if name == "wgan" else 0.5
     loss = {
@@ -87,7 +83,7 @@ def main(name, start, end, *flags):
         activation=None if name in ("wgan", "lsgan") else "sigmoid",
         labels=labels if name == "cgan" else None,
         num_labels=10 if name == "acgan" else None,
-        batch_norm="--batch-norm" in flags,
+        batch_norm=batch_norm,
     )
     discriminator.compile(loss=loss, optimizer=RMSprop(lr, decay=decay), metrics=["accuracy"])
     discriminator.trainable = False
@@ -96,34 +92,14 @@ def main(name, start, end, *flags):
     adversarial.compile(
         loss=loss, optimizer=RMSprop(lr * factor, decay=decay * factor), metrics=["accuracy"]
     )
-    for model, prefix in (generator, "generator"), (discriminator, "discriminator"):
-        count = len(model.get_weights())
-        model.set_weights([start[f"{prefix}_{i}"] for i in range(count)])
-
-    losses = []
-    for _ in range(int(start["steps"])):
-        step = {
-            "wgan": wgan_step,
-            "dcgan": dcgan_step,
-            "lsgan": dcgan_step,
-            "cgan": cgan_step,
-            "acgan": acgan_step,
-        }[name]
-        figures = np.concatenate(step(generator, discriminator, adversarial, draw))
-        names = discriminator.metrics_names + adversarial.metrics_names
-        losses.append([f for f, n in zip(figures, names, strict=True) if n.endswith("loss")])
-
-    result = {"losses": losses}
-    for model, prefix in (generator, "generator"), (discriminator, "discriminator"):
-        result |= {f"{prefix}_{i}": weight for i, weight in enumerate(model.get_weights())}
-    np.savez(end, **result)
+    return generator, discriminator, adversarial
 
 
 def wgan_step(generator, discriminator, adversarial, draw):
-    real_labels = np.ones((64, 1))
     figures = []
     for _ in range(5):
         real_images = draw.images
+        real_labels = np.ones((len(real_images), 1))
         fake_images = generator.predict(draw.noise, verbose=0)
         figures.append(discriminator.train_on_batch(real_images, real_labels))
         figures.append(discriminator.train_on_batch(fake_images, -real_labels))
@@ -136,10 +112,10 @@ def wgan_step(generator, discriminator, adversarial, draw):
 def dcgan_step(generator, discriminator, adversarial, draw):
     fake_images = generator.predict(draw.noise, verbose=0)
     x = np.concatenate((draw.images, fake_images))
-    y = np.ones((128, 1))
-    y[64:] = 0.0
+    y = np.ones((len(x), 1))
+    y[len(x) // 2 :] = 0.0
     reported = discriminator.train_on_batch(x, y)
-    return reported, adversarial.train_on_batch(draw.noise, np.ones((64, 1)))
+    return reported, adversarial.train_on_batch(draw.noise, np.ones((len(x) // 2, 1)))
 
 
 def cgan_step(generator, discriminator, adversarial, draw):
@@ -147,10 +123,12 @@ def cgan_step(generator, discriminator, adversarial, draw):
     fake_images = generator.predict([draw.noise, fake_labels], verbose=0)
     x = np.concatenate((draw.images, fake_images))
     labels = np.concatenate((draw.image_labels, fake_labels))
-    y = np.ones((128, 1))
-    y[64:] = 0.0
+    y = np.ones((len(x), 1))
+    y[len(x) // 2 :] = 0.0
     reported = discriminator.train_on_batch([x, labels], y)
-    return reported, adversarial.train_on_batch([draw.noise, draw.labels], np.ones((64, 1)))
+    return reported, adversarial.train_on_batch(
+        [draw.noise, draw.labels], np.ones((len(x) // 2, 1))
+    )
 
 
 def acgan_step(generator, discriminator, adversarial, draw):
@@ -158,13 +136,44 @@ def acgan_step(generator, discriminator, adversarial, draw):
     fake_images = generator.predict([draw.noise, fake_labels], verbose=0)
     x = np.concatenate((draw.images, fake_images))
     labels = np.concatenate((draw.image_labels, fake_labels))
-    y = np.ones((128, 1))
-    y[64:] = 0.0
+    y = np.ones((len(x), 1))
+    y[len(x) // 2 :] = 0.0
     reported = discriminator.train_on_batch(x, [y, labels])
     fake_labels = draw.labels
     return reported, adversarial.train_on_batch(
-        [draw.noise, fake_labels], [np.ones((64, 1)), fake_labels]
+        [draw.noise, fake_labels], [np.ones((len(x) // 2, 1)), fake_labels]
     )
+
+
+STEPS = {
+    "dcgan": dcgan_step,
+    "cgan": cgan_step,
+    "wgan": wgan_step,
+    "lsgan": dcgan_step,
+    "acgan": acgan_step,
+}
+
+
+def main(name, start, end, *flags):
+    set_random_seed(0)
+    start = np.load(start)
+    draw = Draws(start)
+    models = build(name, "--batch-norm" in flags)
+    generator, discriminator, adversarial = models
+    for model, prefix in (generator, "generator"), (discriminator, "discriminator"):
+        count = len(model.get_weights())
+        model.set_weights([start[f"{prefix}_{i}"] for i in range(count)])
+
+    losses = []
+    for _ in range(int(start["steps"])):
+        figures = np.concatenate(STEPS[name](*models, draw))
+        names = discriminator.metrics_names + adversarial.metrics_names
+        losses.append([f for f, n in zip(figures, names, strict=True) if n.endswith("loss")])
+
+    result = {"losses": losses}
+    for model, prefix in (generator, "generator"), (discriminator, "discriminator"):
+        result |= {f"{prefix}_{i}": weight for i, weight in enumerate(model.get_weights())}
+    np.savez(end, **result)
 
 
 if __name__ == "__main__":

@@ -131,6 +131,20 @@ def test_discriminator_batch_norm():
     assert "BatchNormalization" not in kinds(gan.discriminator(image()))
 
 
+def test_batch_normalization_is_that_of_keras_2():
+    x = np.random.default_rng(0).normal(3, 2, (4, 3, 3, 2)).astype("float32")
+    layer = gan.BatchNormalization()
+    y = layer(x, training=True)
+    mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
+    np.testing.assert_allclose(y, (x - mean) / np.sqrt(variance + 1e-3), atol=1e-5)
+    unbiased = variance * 36 / 35
+    np.testing.assert_allclose(layer.moving_mean, 0.01 * mean, rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance, 0.99 + 0.01 * unbiased, rtol=1e-5)
+    y = layer(x, training=False)
+    mean, variance = layer.moving_mean.numpy(), layer.moving_variance.numpy()
+    np.testing.assert_allclose(y, (x - mean) / np.sqrt(variance + 1e-3), rtol=1e-5)
+
+
 def adversarial():
     discriminator = gan.discriminator(image(), batch_norm=True)
     discriminator.compile("sgd", "mse")
@@ -158,11 +172,14 @@ def test_discriminator_still_learns_beside_the_adversarial_model():
     assert all((old != new).any() for old, new in zip(before, after, strict=True))
 
 
-def test_saturated_discriminator_keeps_its_gradient():
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_saturated_discriminator_keeps_its_gradient(precision):
     # Through a clipped probability the gradient at a logit of -50 would be zero.
     import tensorflow as tf
 
+    keras.mixed_precision.set_global_policy(precision)
     model = gan.discriminator(image())
+    keras.mixed_precision.set_global_policy("float32")
     model.compile("sgd", "binary_crossentropy")
     kernel, bias = model.layers[-2].get_weights()
     model.layers[-2].set_weights([kernel * 0, bias - 50])

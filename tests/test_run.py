@@ -137,7 +137,7 @@ def test_facts(whole):
     assert facts["hyperparameters"]["batch_size"] == 8
     assert facts["hyperparameters"]["train_steps"] == 10
     assert facts["versions"]["tensorflow"] == tf.__version__
-    assert facts["precision"] == "float32"
+    assert facts["hyperparameters"]["precision"] == "float32"
     assert facts["started"] <= facts["ended"]
     assert facts["steps_per_second"] > 0
 

@@ -1,0 +1,133 @@
+"""One contender of the benchmark, a process that makes training steps on demand.
+
+    python3 -m benchmarks.contenders ours wgan float32 64
+
+It says "ready" after its first step. Then it reads numbers of steps and answers with the
+seconds a step; at the end of its input it tells its peak memory in GB.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from importlib import import_module
+
+import numpy as np
+
+SEED = 1
+MATRIX_SIDE = 4096
+
+
+def requests() -> Iterator[None]:
+    """Yields once for each step to make, and does the talking."""
+
+    def answer(text):
+        print(text, flush=True)
+
+    yield
+    answer("ready")
+    for line in sys.stdin:
+        steps = int(line)
+        started = time.perf_counter()
+        for _ in range(steps):
+            yield
+        answer((time.perf_counter() - started) / steps)
+    answer(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+class OnDemand:
+    """Stands in for the scripts' `Run`."""
+
+    def __init__(self, *_):
+        pass
+
+    def __iter__(self):
+        return requests()
+
+    def log(self, figures):
+        for value in figures.values():
+            float(value)  # waits for the step
+
+
+def ours(name, precision, batch_size):
+    """The script's own training."""
+    from lib import data, gan
+
+    from tensorflow import keras
+
+    keras.utils.set_random_seed(SEED)
+    keras.mixed_precision.set_global_policy(precision)
+    script = import_module(f"{name}-mnist")
+    params = script.parser().parse_args([f"--batch-size={batch_size}", f"--seed={SEED}"])
+    script.Run = gan.Run = OnDemand
+    x_train, y_train = data.load()
+    labels = [y_train] if name in ("cgan", "acgan") else []
+    models = script.build_models(params, 28, *[y.shape[1] for y in labels])
+    getattr(script, "train", gan.train)(models, x_train, *labels, params)
+
+
+class ChapterDraws:
+    """Draws as the listings do: with NumPy, from images in float32."""
+
+    def __init__(self, batch_size):
+        from lib import data
+
+        x_train, self.y_train = data.load()
+        self.x_train = x_train.astype("float32") / 255
+        self.batch_size = batch_size
+        self.rows = None
+
+    @property
+    def images(self):
+        self.rows = np.random.randint(0, len(self.x_train), size=self.batch_size)
+        return self.x_train[self.rows]
+
+    @property
+    def image_labels(self):  # of the images drawn last
+        return self.y_train[self.rows]
+
+    @property
+    def noise(self):
+        return np.random.uniform(-1.0, 1.0, size=[self.batch_size, 100])
+
+    @property
+    def labels(self):
+        return np.eye(10)[np.random.choice(10, self.batch_size)]
+
+
+def keras2(name, precision, batch_size):
+    """The chapter's listing on Keras 2."""
+    import lib  # noqa: F401  (imports TensorFlow quietly)
+    from tests import keras2_listings
+
+    keras2_listings.set_random_seed(SEED)
+    models, draw = keras2_listings.build(name), ChapterDraws(batch_size)
+    for _ in requests():
+        keras2_listings.STEPS[name](*models, draw)
+
+
+def torch(name, precision, batch_size, variant):
+    """The same networks and algorithm in PyTorch."""
+    from benchmarks import torch_gans
+
+    step = torch_gans.step(name, precision, batch_size, variant, SEED)
+    for _ in requests():
+        step()
+
+
+def matmul(precision):
+    """The product of two square matrices, as fast as TensorFlow multiplies."""
+    import lib  # noqa: F401  (imports TensorFlow quietly)
+
+    import tensorflow as tf
+
+    dtype = precision.removeprefix("mixed_")
+    factors = tf.cast(tf.random.normal((2, MATRIX_SIDE, MATRIX_SIDE), seed=SEED), dtype)
+    product = tf.function(tf.linalg.matmul)
+    for _ in requests():
+        product(factors[0], factors[1])[0, 0].numpy()
+
+
+if __name__ == "__main__":
+    kind, *words = sys.argv[1:]
+    globals()[kind](*[int(word) if word.isdigit() else word for word in words])

@@ -1,0 +1,90 @@
+"""The benchmark's counting against hand-worked numbers, and its smallest run."""
+
+import subprocess
+import sys
+
+from benchmarks import flops
+
+import pytest
+import tensorflow as tf
+from conftest import ROOT
+from tensorflow.keras import layers
+
+# Multiplications of the networks, for one image: weights times the positions they meet.
+DENSE = 100 * 6272
+GENERATOR = [
+    DENSE,
+    49 * 25 * 128 * 128,
+    196 * 25 * 128 * 64,
+    784 * 25 * 64 * 32,
+    784 * 25 * 32,
+]
+FIRST = 196 * 25 * 32
+DISCRIMINATOR = [FIRST, 49 * 25 * 32 * 64, 16 * 25 * 64 * 128, 16 * 25 * 128 * 256, 4096]
+
+
+def counted(function, *shapes):
+    specs = [tf.TensorSpec(shape) for shape in shapes]
+    return flops.count(tf.function(function).get_concrete_function(*specs))
+
+
+def test_layers():
+    dense = layers.Dense(3)
+    dense.build((None, 5))
+    assert counted(dense, (7, 5)) == 2 * 7 * 5 * 3
+    convolution = layers.Conv2D(4, 3, strides=2, padding="same")
+    convolution.build((None, 8, 8, 2))
+    assert counted(convolution, (7, 8, 8, 2)) == 2 * 7 * (4 * 4) * (3 * 3 * 2) * 4
+    transposed = layers.Conv2DTranspose(4, 3, strides=2, padding="same")
+    transposed.build((None, 8, 8, 2))
+    assert counted(transposed, (7, 8, 8, 2)) == 2 * 7 * (8 * 8) * (3 * 3 * 2) * 4
+
+
+@pytest.mark.parametrize(
+    "layer, shape",
+    [
+        (layers.Dense(3), (7, 5)),
+        (layers.Conv2D(4, 3, strides=2, padding="same"), (7, 8, 8, 2)),
+        (layers.Conv2DTranspose(4, 3, strides=2, padding="same"), (7, 8, 8, 2)),
+    ],
+)
+def test_gradients_cost_as_much_as_the_layer_each(layer, shape):
+    layer.build(shape)
+
+    def gradients(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+        return tape.gradient(y, [x, layer.kernel.value])
+
+    assert counted(gradients, shape) == 3 * counted(layer, shape)
+
+
+def test_step():
+    # The generator draws a batch. The discriminator learns from two: forwards, and backwards
+    # to weights and inputs, but not to images. The generator learns from one, through the
+    # discriminator's inputs: backwards to all but the noise and the discriminator's weights.
+    draw, judge = sum(GENERATOR), sum(DISCRIMINATOR)
+    update = 2 * (3 * judge - FIRST)
+    deceive = 3 * draw - DENSE + 2 * judge
+    assert flops.of_step("lsgan", 64) == 2 * 64 * (draw + update + deceive)
+    assert flops.of_step("wgan", 64) == 2 * 64 * (5 * (draw + update) + deceive)
+
+
+def test_benchmark_runs():
+    flags = ["--gans", "lsgan", "--batch-size", "2", "--sizes", "1", "2", "--rounds", "1"]
+    command = [sys.executable, "-m", "benchmarks.speed", *flags]
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = [
+        line.strip("| ").split(" | ") for line in done.stdout.splitlines() if "| lsgan |" in line
+    ]
+    contenders = [row[1] for row in rows if len(row) == 9]
+    assert contenders[0] == "Keras 2, the chapter's way"
+    assert contenders[1:3] == ["ours, float32", "ours, mixed_bfloat16"]
+    ours = rows[1]
+    assert ours[4] == "1.00"
+    assert float(ours[8]) > 0.1  # GB
+    growth = [float(cell) for cell in rows[-1][1:]]
+    assert len(growth) == 4
+    assert min(growth) > 0
