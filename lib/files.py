@@ -15,10 +15,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
 
     Whatever stops the writer, a reader finds the old file or the new one, never a part.
-    The temporary name keeps the suffix, from which writers tell the format.
+    The temporary name keeps the suffixes, from which writers tell the format.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    temporary = path.with_name(f".tmp.{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)

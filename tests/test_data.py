@@ -31,6 +31,17 @@ def test_mnist(mnist):
     np.testing.assert_allclose(x_train.mean() / 255, 0.1307, atol=1e-4)
 
 
+def test_test_images():
+    x_test, y_test = data.load_test()
+    assert x_test.shape == (10000, 28, 28, 1)
+    assert x_test.dtype == np.uint8
+    assert y_test.dtype == np.float32
+    # the counts of the original label file
+    assert y_test.sum(axis=0).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert y_test[:5].argmax(axis=1).tolist() == [7, 2, 1, 0, 4]
+    np.testing.assert_allclose(x_test.mean() / 255, 0.1325, atol=1e-4)
+
+
 def test_damaged_mnist_is_refused(tmp_path, monkeypatch):
     copy = tmp_path / "mnist.npz"
     shutil.copy(data.MNIST, copy)
@@ -40,6 +51,8 @@ def test_damaged_mnist_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "MNIST", copy)
     with pytest.raises(UserError, match="damaged"):
         data.load()
+    with pytest.raises(UserError, match="damaged"):
+        data.load_test()
 
 
 def test_images_are_floats_from_0_to_1(mnist):

@@ -1,0 +1,262 @@
+"""The scores, against answers that are known."""
+
+import json
+
+from lib import data, gan, scores
+from lib.files import UserError
+
+import numpy as np
+import pytest
+import scipy.linalg
+from scipy.spatial.distance import cdist
+from tensorflow import keras
+from tensorflow.keras import layers
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def real():
+    return scores.evaluate_real(seed=1, count=1000)
+
+
+def gaussian(rng, mean, covariance, count=500):
+    """Points of which mean and covariance are exactly as given."""
+    x = rng.normal(size=(count, len(mean)))
+    x -= x.mean(axis=0)
+    x = np.linalg.solve(np.linalg.cholesky(np.cov(x, rowvar=False)), x.T)
+    return (np.linalg.cholesky(covariance) @ x).T + mean
+
+
+def test_frechet_distance_of_gaussians(rng):
+    one = gaussian(rng, [0, 0, 0], np.diag([1, 4, 9]))
+    other = gaussian(rng, [1, 2, 0], np.diag([1, 1, 16]))
+    # |m - m'|^2 + the sum of (s - s')^2 over axes
+    assert scores.frechet_distance(one, other) == pytest.approx(5 + 0 + 1 + 1)
+    assert scores.frechet_distance(other, one) == pytest.approx(5 + 0 + 1 + 1)
+    assert scores.frechet_distance(one, one + [3, 0, 4]) == pytest.approx(25)
+    assert scores.frechet_distance(one, one[::-1]) == pytest.approx(0, abs=1e-10)
+
+
+def test_frechet_distance_agrees_with_scipy(rng):
+    # correlated features, of different covariances that don't commute
+    one, other = (
+        rng.normal(size=(count, 64)) @ rng.normal(size=(64, 64)) + rng.normal(size=64)
+        for count in (300, 400)
+    )
+    c_one, c_other = np.cov(one, rowvar=False), np.cov(other, rowvar=False)
+    expected = np.sum((one.mean(axis=0) - other.mean(axis=0)) ** 2) + np.trace(
+        c_one + c_other - 2 * scipy.linalg.sqrtm(c_one @ c_other).real
+    )
+    assert scores.frechet_distance(one, other) == pytest.approx(expected, rel=1e-6)
+
+
+def test_frechet_distance_of_degenerate_features(rng):
+    one = gaussian(rng, [0, 0], np.diag([1, 4]))
+    assert scores.frechet_distance(one, np.full((9, 2), 3.0)) == pytest.approx(18 + 5)
+    assert np.isnan(scores.frechet_distance(one, np.full((9, 2), np.nan)))
+
+
+def test_mnist_score_lies_between_1_and_10():
+    assert scores.mnist_score(np.full((50, 10), 0.1)) == pytest.approx(1)
+    assert scores.mnist_score(np.eye(10)[[7] * 50]) == pytest.approx(1)
+    assert scores.mnist_score(np.eye(10)[[2, 7] * 25]) == pytest.approx(2)
+    assert scores.mnist_score(np.eye(10)) == pytest.approx(10)
+
+
+def test_mnist_score_is_the_mean_divergence(rng):
+    p = rng.dirichlet(np.ones(10), size=100)
+    divergence = (p * np.log(p / p.mean(axis=0))).sum(axis=1)
+    assert scores.mnist_score(p) == pytest.approx(np.exp(divergence.mean()))
+
+
+def test_precision_and_recall_of_equal_and_of_distant_sets(rng):
+    x = rng.normal(size=(200, 8))
+    assert scores.precision_recall(x, x) == (1, 1)
+    assert scores.precision_recall(x, x + 100) == (0, 0)
+
+
+def test_dropped_modes_lower_recall_alone(rng):
+    modes = 50 * rng.normal(size=(10, 8))
+    real = modes[np.arange(1000) % 10] + rng.normal(size=(1000, 8))
+    fake = modes[np.arange(1000) % 3] + rng.normal(size=(1000, 8))
+    precision, recall = scores.precision_recall(real, fake)
+    assert precision > 0.8
+    assert 0.2 < recall <= 0.3
+
+
+def test_noise_lowers_precision(rng):
+    real, fake = rng.normal(size=(2, 500, 8))
+    clean, _ = scores.precision_recall(real, fake)
+    noisy, _ = scores.precision_recall(real, fake + 3 * rng.normal(size=fake.shape))
+    assert clean > 0.7
+    assert noisy < 0.3
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_precision_and_recall_agree_with_their_definition(rng, k):
+    # more than one block of rows, the last one not full
+    real, fake = rng.normal(size=(1100, 4)), 1.5 * rng.normal(size=(1300, 4))
+
+    def covered(points, centers):
+        radii = np.sort(cdist(centers, centers), axis=1)[:, k]
+        return (cdist(points, centers) <= radii).any(axis=1).mean()
+
+    expected = covered(fake, real), covered(real, fake)
+    assert 0 < expected[0] < expected[1] < 1
+    assert scores.precision_recall(real, fake, k) == pytest.approx(expected)
+
+
+def test_digit_shares_and_their_distance():
+    uniform = np.full(10, 0.1)
+    shares = scores.digit_shares(np.eye(10)[[3, 3, 3, 8]])
+    np.testing.assert_array_equal(shares, [0, 0, 0, 0.75, 0, 0, 0, 0, 0.25, 0])
+    assert scores.total_variation(shares, uniform) == pytest.approx(0.8)
+    assert scores.total_variation(shares, shares) == 0
+    collapsed = scores.digit_shares(np.eye(10)[[4] * 30])
+    assert scores.total_variation(collapsed, uniform) == pytest.approx(0.9)
+    nothing = scores.digit_shares(np.full((5, 10), np.nan))
+    assert scores.total_variation(nothing, uniform) == 1
+
+
+def test_digit_accuracy():
+    requested = np.repeat(np.arange(10), 4)
+    seen = requested.copy()
+    seen[:3] = 6  # three of the four zeros
+    expected = [0.25] + 9 * [1]
+    np.testing.assert_array_equal(scores.digit_accuracy(np.eye(10)[seen], requested), expected)
+
+
+def test_diversity_is_the_mean_distance_of_pairs():
+    digits = np.tile(np.arange(10), 3)
+    features = np.zeros((30, 2))
+    features[digits == 5] = [[0, 0], [3, 4], [6, 8]]  # distances 5, 5 and 10
+    expected = np.zeros(10)
+    expected[5] = 20 / 3
+    np.testing.assert_allclose(scores.diversity(features, digits), expected)
+
+
+def test_real_images_score_best(real):
+    assert real["count"] == 1000
+    assert real["frechet_distance"] < 10
+    assert real["mnist_score"] > 9.5
+    assert real["precision"] > 0.8
+    assert real["recall"] > 0.8
+    assert real["total_variation"] < 0.06
+    assert real["accuracy"] > 0.99
+    assert min(real["digit_accuracy"]) > 0.95
+    assert real["diversity"] == pytest.approx(1, abs=0.05)
+    assert sum(real["digit_shares"]) == pytest.approx(1)
+    assert json.loads(json.dumps(real)) == real
+
+
+def test_scores_repeat_with_the_seed(real):
+    assert scores.evaluate_real(seed=1, count=1000) == real
+    assert scores.evaluate_real(seed=2, count=1000) != real
+    generator = gan.generator(keras.Input((100,)), 28)
+    first = scores.evaluate(generator, seed=1, count=1000)
+    assert scores.evaluate(generator, seed=1, count=1000) == first
+    assert scores.evaluate(generator, seed=2, count=1000) != first
+
+
+def test_generator_is_scored_in_inference_mode_and_left_as_it_is():
+    generator = gan.generator(keras.Input((100,)), 28)
+    before = generator.get_weights()  # moving averages among them
+    result = scores.evaluate(generator, seed=1, count=1000)
+    for one, other in zip(before, generator.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    # grey images, in which the classifier sees hardly more than one digit
+    assert result["frechet_distance"] > 100
+    assert result["precision"] == result["recall"] == 0
+    assert result["mnist_score"] < 1.5
+    assert not {"accuracy", "diversity"} & set(result)
+
+
+@pytest.fixture(scope="module")
+def one_image_a_digit():
+    """A generator that draws the digit which is requested, always the same training image."""
+    x_train, y_train = data.load()
+    rows = [np.flatnonzero(y_train[:, digit])[0] for digit in range(10)]
+    noise, labels = keras.Input((100,)), keras.Input((10,))
+    images = layers.Dense(784, use_bias=False)
+    x = layers.Reshape((28, 28, 1))(images(labels))
+    images.set_weights([x_train[rows].reshape(10, 784) / np.float32(255)])
+    return keras.Model([noise, labels], x)
+
+
+def test_requested_digits_without_diversity(one_image_a_digit):
+    result = scores.evaluate(one_image_a_digit, seed=1, count=1000)
+    assert result["digit_accuracy"] == [1] * 10
+    assert result["accuracy"] == 1
+    assert result["digit_shares"] == pytest.approx([0.1] * 10)
+    assert result["mnist_score"] > 9.5
+    assert result["diversity"] == pytest.approx(0, abs=1e-4)
+    assert result["digit_diversity"] == pytest.approx([0] * 10, abs=1e-4)
+    assert result["recall"] < 0.1
+
+
+def test_collapsed_generator():
+    noise = keras.Input((100,))
+    generator = keras.Model(noise, layers.Reshape((28, 28, 1))(layers.Dense(784)(noise)))
+    generator.set_weights([np.zeros((100, 784)), data.load_test()[0][0].ravel() / 255])
+    result = scores.evaluate(generator, seed=1, count=1000)
+    assert max(result["digit_shares"]) == 1
+    assert result["digit_shares"][7] == 1  # the first test image
+    assert result["total_variation"] == pytest.approx(0.9, abs=0.03)
+    assert result["mnist_score"] == pytest.approx(1)
+    assert result["recall"] < 0.01
+
+
+def test_generator_gone_wrong():
+    generator = gan.generator(keras.Input((100,)), 28, labels=keras.Input((10,)))
+    generator.set_weights([np.full_like(weight, np.nan) for weight in generator.get_weights()])
+    result = scores.evaluate(generator, seed=1, count=1000)
+    assert np.isnan([result[key] for key in ("frechet_distance", "mnist_score")]).all()
+    assert np.isnan(result["diversity"])
+    assert result["precision"] == result["recall"] == result["accuracy"] == 0
+    assert result["total_variation"] == 1
+    assert "nan" in scores.table({"broken": result})
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [
+        lambda: gan.generator(keras.Input((100,)), 32),
+        lambda: gan.generator(keras.Input((100,)), 28, labels=keras.Input((7,))),
+        lambda: gan.generator(
+            keras.Input((100,)),
+            28,
+            labels=keras.Input((10,)),
+            codes=[keras.Input((1,)), keras.Input((1,))],
+        ),
+    ],
+)
+def test_what_the_classifier_does_not_know_is_refused(generator):
+    with pytest.raises(UserError, match="MNIST"):
+        scores.evaluate(generator(), seed=1, count=1000)
+
+
+@pytest.mark.parametrize("count", [999, 10_001])
+def test_counts_without_a_reference_are_refused(count):
+    with pytest.raises(UserError, match=str(count)):
+        scores.evaluate_real(seed=1, count=count)
+    with pytest.raises(UserError, match=str(count)):
+        scores.evaluate(gan.generator(keras.Input((100,)), 28), seed=1, count=count)
+
+
+def test_table(real):
+    unconditional = {key: real[key] for key in ("count", *list(real)[1:7])}
+    text = scores.table({"training images": real, "lsgan": unconditional})
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split()[:3] == ["1000", "images", "FD"]
+    row = lines[1].removeprefix("training images").split()
+    keys = ("frechet_distance", "mnist_score", "precision", "recall", "total_variation")
+    expected = [real[key] for key in (*keys, "accuracy", "diversity")]
+    np.testing.assert_allclose([float(cell) for cell in row], expected, atol=0.006)
+    assert lines[2].split() == ["lsgan", *row[:5], "-", "-"]
+    assert f"{real['digit_accuracy'][9]:.3f}" in text
+    assert "not the FID" in text
