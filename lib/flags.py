@@ -1,14 +1,15 @@
 """The scripts' command line, and how it reports what a user can mend."""
 
 import argparse
+import json
 import math
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from lib import gan, run
-from lib.files import UserError
+from lib import gan, run, scores
+from lib.files import UserError, atomic
 
 import tensorflow as tf
 from tensorflow import keras
@@ -41,6 +42,13 @@ def number(text: str) -> float:
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 0")
     return value
+
+
+def png(text: str) -> str:
+    """An argparse type: the name of a PNG file."""
+    if not text.endswith(".png"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a .png file")
+    return text
 
 
 def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -108,6 +116,18 @@ class Parser(argparse.ArgumentParser):
         )
         add("--save-interval", type=positive, default=500, help="steps a picture (%(default)s)")
         add("--log-interval", type=positive, default=50, help="steps a history row (%(default)s)")
+        add(
+            "--evaluate-interval",
+            metavar="N",
+            type=positive,
+            help="add scores to the history every N steps (default: never)",
+        )
+        add(
+            "--plot-model",
+            metavar="FILE.png",
+            type=png,
+            help="draw the networks, then train (Fig. 8.9; needs pydot and Graphviz)",
+        )
         add("--resume", action="store_true", help="go on with the run in the output folder")
         add("--overwrite", action="store_true", help="begin anew where a run lies")
 
@@ -121,6 +141,12 @@ class Parser(argparse.ArgumentParser):
             action="store_true",
             default=None,
             help="each row walks through the latent space",
+        )
+        add(
+            "--evaluate",
+            action="store_true",
+            default=None,
+            help="score 10,000 images instead of drawing",
         )
 
     def error(self, message: str):
@@ -136,6 +162,10 @@ class Parser(argparse.ArgumentParser):
                 self.error("--precision goes with training; a generator draws in float32")
             if not has_bfloat16():
                 self.error("--precision=mixed_bfloat16 is slow here: no GPU, no bf16 processor")
+        if params.evaluate:
+            for name in "digit", "count", "interpolate":
+                if getattr(params, name) is not None:
+                    self.error(f"--{name} goes with drawing, not with --evaluate")
         if params.generator is None:
             for name in run.SAMPLING:
                 if getattr(params, name) is not None:
@@ -154,14 +184,15 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
     """
     try:
         params = parser.parse_args()
-        if params.generator is not None:
-            sample(params, parser.conditional)
-            return
-        if params.resume:
+        if params.resume and params.generator is None:
             parser.set_defaults(**run.recorded_hyperparameters(params))
             params = parser.parse_args()
         if params.seed is None:
             params.seed = secrets.randbelow(2**32)
+        if params.generator is not None:
+            act = evaluate if params.evaluate else sample
+            act(params, parser.conditional)
+            return
         keras.utils.set_random_seed(params.seed)
         keras.mixed_precision.set_global_policy(params.precision)
         build_and_train_models(params)
@@ -188,4 +219,19 @@ def sample(params: argparse.Namespace, conditional: bool) -> None:
         interpolate=bool(params.interpolate),
         model_name=Path(params.output_dir) / "test_outputs",
     )
+    print(f"saved {path}")
+
+
+def evaluate(params: argparse.Namespace, conditional: bool) -> None:
+    """Print the scores of the generator in the flags, and write them as JSON."""
+    generator = gan.load_generator(params.generator, conditional)
+    rows = {
+        Path(params.generator).name: scores.evaluate(generator, params.seed),
+        "training images": scores.evaluate_real(params.seed),
+    }
+    print(scores.table(rows))
+    path = Path(params.output_dir) / "test_outputs" / f"{Path(params.generator).stem}_scores.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps({"seed": params.seed} | rows, indent=2) + "\n")
     print(f"saved {path}")

@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from lib import scores
 from lib.files import UserError, atomic
 
 import numpy as np
@@ -40,9 +41,9 @@ except ImportError:  # Windows: two processes on one run go unnoticed there
     fcntl = None
 
 CHECKPOINT_SECONDS = 300
-SAMPLING = ("generator", "digit", "count", "interpolate")
+SAMPLING = ("generator", "digit", "count", "interpolate", "evaluate")
 # Flags that don't change what is trained.
-NOT_HYPERPARAMETERS = ("model_name", "output_dir", "resume", "overwrite", *SAMPLING)
+NOT_HYPERPARAMETERS = ("model_name", "output_dir", "plot_model", "resume", "overwrite", *SAMPLING)
 
 
 class Stopped(Exception):
@@ -166,6 +167,10 @@ class Run:
         self.unread.append(step_figures)
 
     def __iter__(self) -> Iterator[int]:
+        if self.params.evaluate_interval:
+            scores.check(self.generator)
+        if self.params.plot_model:
+            plot_model(self.generator, self.discriminator, self.params.plot_model)
         with self._own_folder(), deferred_signals() as received:
             self._restore()
             self._begin_events()
@@ -193,7 +198,8 @@ class Run:
         """Count the step; show, draw and save what is due."""
         progress, params = self.progress, self.params
         progress.step += 1
-        row_due = progress.step % params.log_interval == 0
+        scores_due = params.evaluate_interval and progress.step % params.evaluate_interval == 0
+        row_due = scores_due or progress.step % params.log_interval == 0
         picture_due = progress.step % params.save_interval == 0
         ending = stopping or progress.step == params.train_steps
         save_due = picture_due or ending or time.monotonic() - self.saved > CHECKPOINT_SECONDS
@@ -202,7 +208,10 @@ class Run:
         if save_due:
             self._check_weights()
         if row_due:
-            progress.history.append({"step": progress.step, **progress.means()})
+            row = {"step": progress.step, **progress.means()}
+            if scores_due:
+                row |= scores.totals(scores.evaluate(self.generator, params.seed))
+            progress.history.append(row)
             progress.recent.clear()
             self._write_history()
             self._add_scalars(progress.history[-1])
@@ -255,7 +264,9 @@ class Run:
             portable(self.generator).save(path)
         progress = self.progress
         self._write_facts(
-            ended=timestamp(), steps_per_second=round(progress.step / progress.seconds, 3)
+            ended=timestamp(),
+            steps=progress.step,
+            steps_per_second=round(progress.step / progress.seconds, 3),
         )
         print(
             f"wrote {self.weights_file} and {self.folder}{os.sep}; sample with: "
@@ -352,7 +363,8 @@ class Run:
     def _write_history(self) -> None:
         history = self.progress.history
         with atomic(self.folder / "history.csv") as path, open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, history[0])
+            columns = dict.fromkeys(name for row in history for name in row)
+            writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(history)
 
@@ -390,6 +402,24 @@ class Run:
         if self.params.output_dir != ".":
             words.append(f"--output-dir={self.params.output_dir}")
         return shlex.join([*words, flag])
+
+
+def plot_model(generator: keras.Model, discriminator: keras.Model, path: str | Path) -> None:
+    """Draw both networks in a row, layer by layer with their shapes (Fig. 8.9).
+
+    Raises:
+        UserError: Keras can't draw here.
+    """
+    judged = [generator.output, *generator.inputs[1:]][: len(discriminator.inputs)]
+    whole = keras.Model(generator.inputs, discriminator(judged if len(judged) > 1 else judged[0]))
+    with atomic(path) as temporary:
+        try:
+            keras.utils.plot_model(
+                whole, temporary, show_shapes=True, show_layer_activations=True, expand_nested=True
+            )
+        except ImportError as error:
+            raise UserError(f"--plot-model can't draw here. {error}") from error
+    print(f"drew the networks in {path}")
 
 
 def portable(model: keras.Model) -> keras.Model:

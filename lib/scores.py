@@ -173,9 +173,8 @@ def evaluate(generator: keras.Model, seed: int, count: int = 10_000) -> dict:
         UserError: the generator doesn't draw MNIST's digits, or a count out of range.
     """
     _check_count(count)
+    check(generator)
     latent_size, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
-    if generator.output_shape[1:] != (28, 28, 1) or num_labels not in ([], [DIGITS]):
-        raise UserError("scores are for MNIST: 28 x 28 images, and 10 labels where there are any")
     rng = tf.random.Generator.from_seed(seed)
     inputs = data.sample_noise(rng, count, latent_size)
     requested = None
@@ -184,6 +183,18 @@ def evaluate(generator: keras.Model, seed: int, count: int = 10_000) -> dict:
         inputs = [inputs, tf.one_hot(requested, DIGITS)]
     images = generator.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
     return _evaluate(images, requested)
+
+
+def check(generator: keras.Model) -> None:
+    """Raise a UserError where the generator can't be scored: it doesn't draw MNIST's digits."""
+    _, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
+    if generator.output_shape[1:] != (28, 28, 1) or num_labels not in ([], [DIGITS]):
+        raise UserError("scores are for MNIST: 28 x 28 images, and 10 labels where there are any")
+
+
+def totals(scores: dict) -> dict[str, float]:
+    """Of what `evaluate` returns, the single numbers that say how good the generator is."""
+    return {key: scores[key] for key, _ in COLUMNS.values() if key in scores}
 
 
 def evaluate_real(seed: int, count: int = 10_000) -> dict:

@@ -1,0 +1,202 @@
+"""The chapter's claims in figures: `python3 -m benchmarks.claims`.
+
+Trains the GANs that the chapter compares under equal conditions, with several seeds, scores
+them, and writes a table and pictures: batch normalization in the discriminator of DCGAN and
+WGAN (Fig. 8.5), DCGAN against LSGAN, CGAN against ACGAN (Fig. 8.11), WGAN's coverage along
+training, and the sample grids of all (Fig. 8.4, 8.7 and 8.10).
+
+Each run is the script itself, in a folder of its own. Started again, it goes on where it was
+stopped, trains nothing twice, and lets runs grow when --steps does.
+"""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import mean, stdev
+
+from lib import data, flags, gan, scores
+from lib.files import atomic
+
+import matplotlib.pyplot as plt
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+ROOT = Path(__file__).parents[1]
+RUNS = {
+    "dcgan": ["dcgan"],
+    "dcgan, batch norm": ["dcgan", "--batch-norm"],
+    "wgan": ["wgan"],
+    "wgan, batch norm": ["wgan", "--batch-norm"],
+    "lsgan": ["lsgan"],
+    "cgan": ["cgan"],
+    "acgan": ["acgan"],
+}
+CONDITIONAL = ("cgan", "acgan")
+SCORE_SEED = 1
+
+
+def train(label: str, seed: int, args: argparse.Namespace) -> Path:
+    """Have `label` trained as far as asked, unless it is; returns the run's folder."""
+    name, *switches = RUNS[label]
+    place = args.output_dir / f"{label.replace(', batch ', '-batch-')}-seed{seed}"
+    folder = place / f"{name}_mnist"
+    if steps_done(folder) >= args.steps:
+        return folder
+    resume = ["--resume"] if (folder / "run.json").exists() else []
+    command = [
+        *(sys.executable, str(ROOT / f"{name}-mnist.py"), *switches, *resume),
+        *(f"--seed={seed}", f"--train-steps={args.steps}", f"--precision={args.precision}"),
+        *(f"--save-interval={args.interval}", f"--evaluate-interval={args.interval}"),
+        f"--output-dir={place}",
+    ]
+    print(*command[1:], flush=True)
+    status = subprocess.run(command, check=False).returncode
+    if status:
+        sys.exit(status)  # the script has said why
+    return folder
+
+
+def steps_done(folder: Path) -> int:
+    """The steps after which a run ended last; 0 where it hasn't yet."""
+    facts = folder / "run.json"
+    return json.loads(facts.read_text()).get("steps", 0) if facts.exists() else 0
+
+
+def score(folder: Path, steps: int) -> dict:
+    """The scores of a run's generator, taken once and kept beside it."""
+    path = folder / f"scores_{steps:05d}.json"
+    if not path.exists():
+        generator = load(folder)
+        found = scores.evaluate(generator, SCORE_SEED)
+        with atomic(path) as temporary:
+            temporary.write_text(json.dumps(found))
+    return json.loads(path.read_text())
+
+
+def load(folder: Path):
+    conditional = folder.name.startswith(CONDITIONAL)
+    return gan.load_generator(folder.with_name(f"{folder.name}.h5"), conditional)
+
+
+def table(found: dict[str, list[dict]]) -> str:
+    """Markdown: a row of each model, mean and standard deviation over its seeds."""
+    lines = [
+        f"| | {' | '.join(scores.COLUMNS)} |",
+        "| --- |" + " ---: |" * len(scores.COLUMNS),
+    ]
+    for label, runs in found.items():
+        cells = []
+        for key, style in scores.COLUMNS.values():
+            values = [run[key] for run in runs if key in run]
+            spread = f" ± {stdev(values):{style}}" if len(values) > 1 else ""
+            cells.append(f"{mean(values):{style}}{spread}" if values else "")
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def digit_table(found: dict[str, list[dict]]) -> str:
+    """Markdown: how often each digit comes out as requested, and how varied it is."""
+    lines = [f"| | {' | '.join(map(str, range(10)))} |", "| --- |" + " ---: |" * 10]
+    for label, runs in found.items():
+        for key in "digit_accuracy", "digit_diversity":
+            if key in runs[0]:
+                values = np.mean([run[key] for run in runs], axis=0)
+                cells = " | ".join(f"{value:.2f}" for value in values)
+                lines.append(f"| {label}: {key.removeprefix('digit_')} | {cells} |")
+    return "\n".join(lines)
+
+
+def plot_grids(folders: dict[str, Path], path: Path, columns: int = 4) -> None:
+    """Sample grids along training: a row of each model, the steps below each grid."""
+    figure = Figure(figsize=(2.2 * columns, 2.5 * len(folders)), layout="constrained")
+    rows = figure.subplots(len(folders), columns, squeeze=False)
+    for axes, (label, folder) in zip(rows, folders.items(), strict=True):
+        grids = sorted(folder.glob("[0-9]*.png"), key=lambda grid: int(grid.stem))
+        chosen = np.linspace(0, len(grids) - 1, columns).round().astype(int)
+        for place, index in zip(axes, chosen, strict=True):
+            place.imshow(plt.imread(grids[index]))
+            place.set(xticks=[], yticks=[], xlabel=f"{int(grids[index].stem)} steps")
+        axes[0].set_ylabel(label)
+    save(figure, path)
+
+
+def plot_digits(folders: dict[str, Path], path: Path, count: int = 5) -> None:
+    """Digits 0 to 9 in columns, `count` rows of each model, from equal noise (Fig. 8.11)."""
+    noise = data.sample_noise(tf.random.Generator.from_seed(SCORE_SEED), 10 * count, 100)
+    labels = tf.one_hot(tf.range(10 * count) % 10, 10)
+    figure = Figure(figsize=(4.5 * len(folders), 0.45 * count + 0.4), layout="constrained")
+    row = figure.subplots(1, len(folders), squeeze=False)[0]
+    for axes, (label, folder) in zip(row, folders.items(), strict=True):
+        images = load(folder).predict([noise, labels], verbose=0)
+        grid = images.reshape(count, 10, 28, 28).swapaxes(1, 2).reshape(28 * count, 280)
+        axes.imshow(grid, cmap="gray", vmin=0, vmax=1)
+        axes.set(xticks=14 + 28 * np.arange(10), xticklabels=range(10), yticks=[], title=label)
+    save(figure, path)
+
+
+def plot_coverage(folders: dict[str, Path], path: Path) -> None:
+    """Precision and recall along training."""
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    for axes, key in zip(figure.subplots(1, 2, sharey=True), ("precision", "recall"), strict=True):
+        for label, folder in folders.items():
+            with open(folder / "history.csv", newline="") as file:
+                rows = [row for row in csv.DictReader(file) if row.get(key)]
+            steps = [int(row["step"]) for row in rows]
+            axes.plot(steps, [float(row[key]) for row in rows], ".-", label=label)
+        axes.set(xlabel="step", ylabel=key, ylim=(0, 1))
+        axes.grid(alpha=0.3)
+    axes.legend()
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    positive = flags.whole_number(1)
+    add = parser.add_argument
+    add("--steps", type=positive, default=40000, help="of each run (%(default)s)")
+    add("--seeds", type=positive, default=3, help="how many: 1, 2, ... (%(default)s)")
+    add("--runs", nargs="+", choices=RUNS, default=list(RUNS), help="(all)")
+    add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
+    add("--interval", type=positive, default=500, help="steps a grid and a score (%(default)s)")
+    add("--output-dir", type=Path, default=Path("claims"), help="(%(default)s)")
+    args = parser.parse_args()
+    if args.interval > args.steps:
+        parser.error("an --interval beyond --steps gives no pictures")
+
+    folders = {label: [] for label in args.runs}
+    for seed in range(1, args.seeds + 1):
+        for label in args.runs:
+            folders[label].append(train(label, seed, args))
+    found = {"training images": [scores.evaluate_real(SCORE_SEED)]}
+    found |= {label: [score(run, args.steps) for run in runs] for label, runs in folders.items()}
+
+    first = {label: runs[0] for label, runs in folders.items()}
+    plot_grids(first, args.output_dir / "grids.png")
+    plot_coverage(first, args.output_dir / "coverage.png")
+    if conditional := {label: first[label] for label in CONDITIONAL if label in first}:
+        plot_digits(conditional, args.output_dir / "digits.png")
+    facts = json.loads((next(iter(first.values())) / "run.json").read_text())
+    text = (
+        f"{args.steps} steps, batches of 64, {args.precision}, seeds 1 to {args.seeds}, 10,000 "
+        f"images each; {facts['machine']['cores']} cores, "
+        f"TensorFlow {facts['versions']['tensorflow']}\n\n"
+        f"{table(found)}\n\n{digit_table(found)}\n"
+    )
+    with atomic(args.output_dir / "claims.md") as path:
+        path.write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

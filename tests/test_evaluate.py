@@ -1,0 +1,154 @@
+"""--evaluate, --evaluate-interval and --plot-model, and the driver of the chapter's claims."""
+
+import csv
+import json
+import shutil
+from functools import partial
+from importlib.util import find_spec
+
+from benchmarks import claims
+from lib import gan, scores
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from tensorflow import keras
+from test_run import events, train
+from test_scripts import FEW_STEPS, main
+
+
+@pytest.fixture
+def few_images(monkeypatch):
+    monkeypatch.setattr(scores, "evaluate", partial(scores.evaluate, count=1000))
+    monkeypatch.setattr(scores, "evaluate_real", partial(scores.evaluate_real, count=1000))
+
+
+@pytest.fixture
+def generator(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gan.generator(keras.Input((100,)), 28, labels=keras.Input((10,))).save("some.h5")
+
+
+def test_evaluate(generator, few_images, monkeypatch, capsys):
+    def evaluate(seed):
+        assert (
+            main("acgan", ["--generator=some.h5", "--evaluate", f"--seed={seed}"], monkeypatch) == 0
+        )
+        with open("test_outputs/some_scores.json") as file:
+            return json.load(file), capsys.readouterr().out
+
+    found, output = evaluate(1)
+    assert found["seed"] == 1
+    assert set(found) == {"seed", "some.h5", "training images"}
+    assert found["training images"]["frechet_distance"] < found["some.h5"]["frechet_distance"]
+    assert len(found["some.h5"]["digit_accuracy"]) == 10
+    for name in "some.h5", "training images":
+        row = next(line for line in output.splitlines() if line.startswith(name))
+        assert f"{found[name]['frechet_distance']:.2f}" in row
+    assert output.endswith("saved test_outputs/some_scores.json\n")
+    assert evaluate(1)[0] == found
+    assert evaluate(2)[0] != found
+
+
+def test_evaluate_draws_10000_images(generator, monkeypatch, capsys):
+    assert main("acgan", ["--generator=some.h5", "--evaluate"], monkeypatch) == 0
+    assert "10000 images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--evaluate"], "--evaluate goes with --generator"),
+        (["--generator=some.h5", "--evaluate", "--digit=3"], "not with --evaluate"),
+        (["--generator=some.h5", "--evaluate", "--count=3"], "not with --evaluate"),
+        (["--evaluate-interval=0"], "'0' is no whole number"),
+        (["--plot-model=networks.jpg"], "'networks.jpg' is no name of a .png file"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, message, generator, monkeypatch, capsys):
+    assert main("acgan", arguments, monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+
+
+def test_scores_of_other_images_are_refused_before_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    images = np.zeros((4, 12, 12), np.uint8)
+    np.savez("own.npz", x_train=images, y_train=[0, 1, 0, 1])
+    flags = ["--data=own.npz", "--evaluate-interval=2", *FEW_STEPS]
+    assert main("lsgan", flags, monkeypatch) == 2
+    assert "scores are for MNIST" in capsys.readouterr().err
+    assert not (tmp_path / "lsgan_mnist").exists()
+
+
+def test_scores_join_the_history(few_images, tmp_path, mnist):
+    generator, *_ = train("lsgan", tmp_path, mnist[0], "--evaluate-interval=4", steps=8)
+    with open(tmp_path / "lsgan_mnist" / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["3", "4", "6", "8"]
+    assert [bool(row["recall"]) for row in rows] == [False, True, False, True]
+    expected = scores.totals(scores.evaluate(generator, seed=5))
+    assert {key: float(rows[-1][key]) for key in expected} == expected
+    assert {"frechet_distance", "precision", "total_variation"} <= set(expected)
+    assert {(4, "recall"), (8, "recall")} <= set(events(tmp_path / "lsgan_mnist"))
+
+
+def test_scores_change_nothing_that_is_trained(few_images, tmp_path, mnist):
+    plain, *_ = train("lsgan", tmp_path / "plain", mnist[0], steps=6)
+    scored, *_ = train("lsgan", tmp_path / "scored", mnist[0], "--evaluate-interval=2", steps=6)
+    for one, other in zip(plain.get_weights(), scored.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["lsgan", "cgan", "acgan"])
+def test_plot_model(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    status = main(name, [*FEW_STEPS, "--plot-model=networks.png"], monkeypatch)
+    if shutil.which("dot") and find_spec("pydot"):
+        assert status == 0
+        assert min(plt.imread("networks.png").shape[:2]) > 500
+    else:
+        assert status == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert "install" in error
+        assert not (tmp_path / "networks.png").exists()
+
+
+def test_table_of_claims():
+    keys = [key for key, _ in scores.COLUMNS.values()]
+    plain, labelled = keys[:5], keys
+    found = {
+        "one seed": [dict.fromkeys(plain, 0.5)],
+        "two seeds": [dict.fromkeys(labelled, 0.25), dict.fromkeys(labelled, 0.75)],
+    }
+    rows = [line.strip("| ").split(" | ") for line in claims.table(found).splitlines()]
+    assert rows[2] == ["one seed", "0.50", "0.50", "0.500", "0.500", "0.500"]
+    assert rows[3][1] == "0.50 ± 0.35"  # the standard deviation of 0.25 and 0.75
+    assert rows[3][7] == "0.500 ± 0.354"
+    digits = [{"digit_accuracy": [0.2] * 10, "digit_diversity": [1] * 10}, {}]
+    digits[1] = {"digit_accuracy": [0.4] * 10, "digit_diversity": [1] * 10}
+    text = claims.digit_table({"acgan": digits, "wgan": [{}]})
+    assert "| acgan: accuracy | 0.30 |" in text
+    assert "wgan" not in text
+
+
+def test_claims_are_not_trained_twice(few_images, tmp_path, monkeypatch):
+    flags = ["--runs", "acgan", "--seeds=1", "--interval=4", f"--output-dir={tmp_path}"]
+    weights_file = tmp_path / "acgan-seed1" / "acgan_mnist.h5"
+
+    def run(steps):
+        monkeypatch.setattr("sys.argv", ["claims", *flags, f"--steps={steps}"])
+        claims.main()
+        return weights_file.stat().st_mtime_ns
+
+    first = run(4)
+    assert run(4) == first
+    assert run(5) > first
+    assert json.loads((tmp_path / "acgan-seed1/acgan_mnist/run.json").read_text())["steps"] == 5
+    text = (tmp_path / "claims.md").read_text()
+    assert text.startswith("5 steps")
+    assert "| acgan |" in text
+    for picture in "grids.png", "digits.png", "coverage.png":
+        assert min(plt.imread(tmp_path / picture).shape[:2]) > 90
