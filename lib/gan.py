@@ -179,11 +179,13 @@ class Adversarial(keras.Model):
         return self.generator.non_trainable_weights + self.discriminator.weights
 
 
-class RMSprop(keras.optimizers.RMSprop):
+class RMSprop(keras.optimizers.Adam):
     """RMSprop as Keras 2 computes it, for the chapter's learning rates to mean the same.
 
     Keras 2 divides by sqrt(v) + epsilon, Keras 3 by sqrt(v + epsilon), which swallows the
-    WGAN generator's first gradients of 1e-6 to 1e-4.
+    WGAN generator's first gradients of 1e-6 to 1e-4. Adam divides as Keras 2 did; without
+    its momentum and bias correction (beta1 and both powers 0) it is RMSprop, and TensorFlow
+    has it in one operation.
 
     Args:
         lr: learning rate.
@@ -192,14 +194,22 @@ class RMSprop(keras.optimizers.RMSprop):
 
     def __init__(self, lr: float, decay: float = 0.0):
         schedule = keras.optimizers.schedules.InverseTimeDecay(lr, 1, decay)
-        super().__init__(schedule, epsilon=1e-7)
+        super().__init__(schedule, beta_1=0.0, beta_2=0.9, epsilon=1e-7)
 
     def update_step(self, gradient, variable, learning_rate):
-        velocity = self._velocities[self._get_variable_index(variable)]
-        mean_square = self.rho * velocity + (1 - self.rho) * tf.square(gradient)
-        self.assign(velocity, mean_square)
-        step = learning_rate * gradient / (tf.sqrt(mean_square) + self.epsilon)
-        self.assign_sub(variable, step)
+        index = self._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=0.0,
+            beta2_power=0.0,
+            lr=learning_rate,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
 
 
 def train(models, x_train, params) -> None:

@@ -83,8 +83,8 @@ def test_rmsprop_is_that_of_keras_2():
     weight = tf.Variable(np.zeros(4, np.float32))
     optimizer = gan.RMSprop(0.01)
     w = v = np.zeros(4)
-    for _ in range(3):
-        optimizer.apply([tf.constant(gradients)], [weight])
-        v = 0.9 * v + 0.1 * gradients.astype(float) ** 2
-        w = w - 0.01 * gradients / (np.sqrt(v) + 1e-7)
+    for size in 1, 1e-3, 1:
+        optimizer.apply([tf.constant(size * gradients)], [weight])
+        v = 0.9 * v + 0.1 * (size * gradients.astype(float)) ** 2
+        w = w - 0.01 * size * gradients / (np.sqrt(v) + 1e-7)
     np.testing.assert_allclose(weight, w, rtol=1e-5)
