@@ -14,6 +14,7 @@ import csv
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -44,26 +45,34 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
     name, *switches = RUNS[label]
     place = args.output_dir / f"{label.replace(', batch ', '-batch-')}-seed{seed}"
     folder = place / f"{name}_mnist"
-    if steps_done(folder) >= args.steps:
+    asked = {
+        "train_steps": args.steps,
+        "precision": args.precision,
+        "save_interval": args.interval,
+        "evaluate_interval": args.interval,
+    }
+    facts = read_facts(folder)
+    if facts.get("steps") == args.steps and facts["hyperparameters"].items() >= asked.items():
         return folder
-    resume = ["--resume"] if (folder / "run.json").exists() else []
+    settings = [f"--{key.replace('_', '-')}={value}" for key, value in asked.items()]
+    resume = ["--resume"] if facts else []
     command = [
-        *(sys.executable, str(ROOT / f"{name}-mnist.py"), *switches, *resume),
-        *(f"--seed={seed}", f"--train-steps={args.steps}", f"--precision={args.precision}"),
-        *(f"--save-interval={args.interval}", f"--evaluate-interval={args.interval}"),
-        f"--output-dir={place}",
+        *(sys.executable, str(ROOT / f"{name}-mnist.py"), *switches, *settings, *resume),
+        *(f"--seed={seed}", f"--output-dir={place}"),
     ]
     print(*command[1:], flush=True)
-    status = subprocess.run(command, check=False).returncode
-    if status:
-        sys.exit(status)  # the script has said why
+    process = subprocess.Popen(command)
+    while process.returncode is None:
+        with suppress(KeyboardInterrupt):  # the script got it too: it saves and ends
+            process.wait()
+    if process.returncode:
+        sys.exit(process.returncode)  # the script has said why
     return folder
 
 
-def steps_done(folder: Path) -> int:
-    """The steps after which a run ended last; 0 where it hasn't yet."""
-    facts = folder / "run.json"
-    return json.loads(facts.read_text()).get("steps", 0) if facts.exists() else 0
+def read_facts(folder: Path) -> dict:
+    path = folder / "run.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def score(folder: Path, steps: int) -> dict:
@@ -174,6 +183,12 @@ def main() -> None:
     if args.interval > args.steps:
         parser.error("an --interval beyond --steps gives no pictures")
 
+    with flags.one_line_errors(parser):
+        compare(args)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Train, score, and write the table and the figures."""
     folders = {label: [] for label in args.runs}
     for seed in range(1, args.seeds + 1):
         for label in args.runs:
@@ -186,7 +201,7 @@ def main() -> None:
     plot_coverage(first, args.output_dir / "coverage.png")
     if conditional := {label: first[label] for label in CONDITIONAL if label in first}:
         plot_digits(conditional, args.output_dir / "digits.png")
-    facts = json.loads((next(iter(first.values())) / "run.json").read_text())
+    facts = read_facts(next(iter(first.values())))
     text = (
         f"{args.steps} steps, batches of 64, {args.precision}, seeds 1 to {args.seeds}, 10,000 "
         f"images each; {facts['machine']['cores']} cores, "

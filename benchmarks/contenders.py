@@ -101,6 +101,10 @@ def keras2(name, precision, batch_size):
     import lib  # noqa: F401  (imports TensorFlow quietly)
     from tests import keras2_listings
 
+    import tensorflow as tf
+
+    # on, as TensorFlow has it by itself
+    tf.config.optimizer.set_experimental_options({"dependency_optimization": True})
     keras2_listings.set_random_seed(SEED)
     models, draw = keras2_listings.build(name), ChapterDraws(batch_size)
     for _ in requests():

@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import contenders, flops
+from lib import flags
 
 GANS = ("dcgan", "cgan", "wgan", "lsgan", "acgan")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -140,7 +141,7 @@ def growth_row(name: str, sizes: list[int], rounds: int) -> str:
     cells = []
     for size in sizes:
         entries = {"ours": ("ours", name, "float32", size)}
-        if size == min(sizes):
+        if size == sizes[0]:
             entries["chapter"] = ("keras2", name, "float32", size)
         field = race(entries, rounds)
         cells.append(f"{1e3 * median(field['ours'].seconds):.1f}")
@@ -172,12 +173,18 @@ def machine() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gans", nargs="+", choices=GANS, default=GANS)
-    parser.add_argument("--batch-size", type=int, default=64, help="of the main table (64)")
+    positive = flags.whole_number(1)
+    parser.add_argument("--batch-size", type=positive, default=64, help="of the main table (64)")
     parser.add_argument(
-        "--sizes", nargs="+", type=int, default=[1, 64, 512], help="batches of the growth table"
+        "--sizes",
+        nargs="+",
+        type=positive,
+        default=[1, 64, 512],
+        help="batches of the growth table",
     )
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender (7)")
+    parser.add_argument("--rounds", type=positive, default=7, help="turns of each contender (7)")
     args = parser.parse_args()
+    args.sizes.sort()
     print(f"{machine()}, {args.rounds} rounds")
     if not find_spec("torch"):
         print("PyTorch is left out: pip install torch==2.13.0 brings it in")

@@ -4,6 +4,7 @@ Its weights are shipped. `python3 -m lib.classifier` trains it anew, in about fi
 on two cores, and replaces them; scores read from other weights can't be compared.
 """
 
+import argparse
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,6 +116,7 @@ def accuracy(model: keras.Model) -> float:
 
 def main() -> None:
     """Train, and write the weights."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     model = train(*data.load())
     print(f"accuracy on the test images: {accuracy(model):.2%}")
     WEIGHTS.parent.mkdir(exist_ok=True)

@@ -5,7 +5,8 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lib import gan, run, scores
@@ -175,14 +176,31 @@ class Parser(argparse.ArgumentParser):
         return params
 
 
+@contextmanager
+def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
+    """End the program on what the user can mend: one line, status 2."""
+    try:
+        yield
+    except UserError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else error
+        advice = "make room" if "No space" in str(error) else "check it, or use --output-dir"
+        parser.exit(2, f"{parser.prog}: {reason}: {advice}\n")
+    except run.Stopped as stopped:
+        parser.exit(stopped.status, f"{parser.prog}: {stopped}\n")
+    except KeyboardInterrupt:
+        parser.exit(130)
+
+
 def main(parser: Parser, build_and_train_models: Callable) -> None:
-    """Train, or sample with --generator; what the user can mend ends in one line, status 2.
+    """Train; with --generator sample, or score.
 
     Args:
         parser: the script's flags.
         build_and_train_models: trains; takes the flags.
     """
-    try:
+    with one_line_errors(parser):
         params = parser.parse_args()
         if params.resume and params.generator is None:
             parser.set_defaults(**run.recorded_hyperparameters(params))
@@ -196,16 +214,6 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
         keras.utils.set_random_seed(params.seed)
         keras.mixed_precision.set_global_policy(params.precision)
         build_and_train_models(params)
-    except UserError as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
-    except OSError as error:
-        reason = f"{error.filename}: {error.strerror}" if error.filename else error
-        advice = "make room" if "No space" in str(error) else "check it, or use --output-dir"
-        parser.exit(2, f"{parser.prog}: {reason}: {advice}\n")
-    except run.Stopped as stopped:
-        parser.exit(stopped.status, f"{parser.prog}: {stopped}\n")
-    except KeyboardInterrupt:
-        parser.exit(130)
 
 
 def sample(params: argparse.Namespace, conditional: bool) -> None:

@@ -51,8 +51,7 @@ def generator(
         x = BatchNormalization()(x)
         x = layers.Activation("relu")(x)
         x = layers.Conv2DTranspose(filters, kernel_size=5, strides=strides, padding="same")(x)
-    if activation is not None:
-        x = layers.Activation(activation, dtype="float32")(x)
+    x = layers.Activation(activation, dtype="float32")(x)  # None: only a cast
     return keras.Model([inputs, *conditions] if conditions else inputs, x, name="generator")
 
 
@@ -96,10 +95,8 @@ def discriminator(
 
     # Heads are float32 in every precision. Each activation stays the last operation: from
     # there Keras finds the logits, and a saturated discriminator keeps its gradients.
-    dense, activate = (
-        partial(layers.Dense, dtype="float32"),
-        partial(layers.Activation, dtype="float32"),
-    )
+    dense = partial(layers.Dense, dtype="float32")
+    activate = partial(layers.Activation, dtype="float32")
     source = dense(1)(x)
     if activation is not None:
         source = activate(activation, name="source")(source)

@@ -205,7 +205,7 @@ class Run:
         save_due = picture_due or ending or time.monotonic() - self.saved > CHECKPOINT_SECONDS
         if row_due or save_due or time.monotonic() - self.shown > 0.5:
             self._read()
-        if save_due:
+        if save_due or scores_due:
             self._check_weights()
         if row_due:
             row = {"step": progress.step, **progress.means()}
@@ -336,8 +336,14 @@ class Run:
             checkpoint, self.folder / "checkpoints", max_to_keep=2
         )
         if self.manager.latest_checkpoint:
-            with file_errors():
-                checkpoint.restore(self.manager.latest_checkpoint).assert_consumed()
+            try:
+                with file_errors():
+                    checkpoint.restore(self.manager.latest_checkpoint).assert_consumed()
+            except (ValueError, AssertionError) as error:
+                raise UserError(
+                    f"{self.manager.latest_checkpoint} is of another version of these scripts: "
+                    "begin anew with --overwrite, or give another --output-dir"
+                ) from error
             print(f"resumed after step {self.progress.step}")
         self._write_facts()
 

@@ -186,7 +186,11 @@ def evaluate(generator: keras.Model, seed: int, count: int = 10_000) -> dict:
 
 
 def check(generator: keras.Model) -> None:
-    """Raise a UserError where the generator can't be scored: it doesn't draw MNIST's digits."""
+    """Raise a UserError where the generator can't be scored.
+
+    It doesn't draw MNIST's digits, or the classifier's weights are damaged.
+    """
+    classifier.load()
     _, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
     if generator.output_shape[1:] != (28, 28, 1) or num_labels not in ([], [DIGITS]):
         raise UserError("scores are for MNIST: 28 x 28 images, and 10 labels where there are any")

@@ -109,7 +109,7 @@ def compare(name, flags, folder, x_train, y_train):
 def test_training_is_the_chapters(name, flags, tmp_path, mnist):
     result = compare(name, flags, tmp_path, *mnist)
     print(name, *flags, {key: round(float(value), 4) for key, value in result.items()})
-    assert result.pop("discriminator") <= 0.05
-    assert result.pop("generator") <= 0.12
-    assert result.pop("biases", 0) <= 0.05
-    assert max(result.values()) <= 0.02, result
+    assert result.pop("discriminator") <= 0.005
+    assert result.pop("generator") <= 0.04
+    assert result.pop("biases", 0) <= 0.005
+    assert max(result.values()) <= 0.005, result

@@ -89,6 +89,7 @@ def test_resumed_run_equals_the_uninterrupted_one(tmp_path, mnist, bfloat16):
 
 
 def test_refused_where_it_makes_no_sense(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(flags.tf.config, "list_physical_devices", lambda kind: [])
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("flags : fpu avx2 avx512f\n")
     assert not flags.has_bfloat16(cpuinfo)

@@ -61,6 +61,16 @@ def results(folder, name):
     }
 
 
+def test_checkpoint_of_another_version_is_refused(tmp_path, mnist):
+    train("dcgan", tmp_path, mnist[0], steps=2)
+    facts = tmp_path / "dcgan_mnist" / "run.json"
+    record = json.loads(facts.read_text())
+    del record["hyperparameters"]["batch_norm"]  # that version knew no such thing
+    facts.write_text(json.dumps(record))
+    with pytest.raises(UserError, match="another version.*--overwrite"):
+        train("dcgan", tmp_path, mnist[0], "--resume", "--batch-norm", steps=4)
+
+
 def events(place):
     """Every (step, tag) in the TensorBoard events, in order."""
     found = []
