@@ -3,7 +3,7 @@
 Trains the GANs that the chapter compares under equal conditions, with several seeds, scores
 them, and writes a table and pictures: batch normalization in the discriminator of DCGAN and
 WGAN (Fig. 8.5), DCGAN against LSGAN, CGAN against ACGAN (Fig. 8.11), WGAN's coverage along
-training, and the sample grids of all (Fig. 8.4, 8.7 and 8.10).
+training, and the sample grids of all (Fig. 8.4, 8.7 and 8.10). Figures show seed 1.
 
 Each run is the script itself, in a folder of its own. Started again, it goes on where it was
 stopped, trains nothing twice, and lets runs grow when --steps does.
@@ -14,7 +14,6 @@ import csv
 import json
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -29,9 +28,9 @@ from matplotlib.figure import Figure
 ROOT = Path(__file__).parents[1]
 RUNS = {
     "dcgan": ["dcgan"],
-    "dcgan, batch norm": ["dcgan", "--batch-norm"],
+    "dcgan-batch-norm": ["dcgan", "--batch-norm"],
     "wgan": ["wgan"],
-    "wgan, batch norm": ["wgan", "--batch-norm"],
+    "wgan-batch-norm": ["wgan", "--batch-norm"],
     "lsgan": ["lsgan"],
     "cgan": ["cgan"],
     "acgan": ["acgan"],
@@ -43,7 +42,7 @@ SCORE_SEED = 1
 def train(label: str, seed: int, args: argparse.Namespace) -> Path:
     """Have `label` trained as far as asked, unless it is; returns the run's folder."""
     name, *switches = RUNS[label]
-    place = args.output_dir / f"{label.replace(', batch ', '-batch-')}-seed{seed}"
+    place = args.output_dir / f"{label}-seed{seed}"
     folder = place / f"{name}_mnist"
     asked = {
         "train_steps": args.steps,
@@ -61,12 +60,19 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
         *(f"--seed={seed}", f"--output-dir={place}"),
     ]
     print(*command[1:], flush=True)
-    process = subprocess.Popen(command)
+    process, status = subprocess.Popen(command), 0
     while process.returncode is None:
-        with suppress(KeyboardInterrupt):  # the script got it too: it saves and ends
+        try:
             process.wait()
-    if process.returncode:
-        sys.exit(process.returncode)  # the script has said why
+        except KeyboardInterrupt:  # the script got it too: it saves and ends
+            status = 130
+    if status := process.returncode or status:
+        print(
+            f"claims: stopped at {label}, seed {seed}: call again with the same flags to go on, or "
+            "with another --output-dir to begin anew",
+            file=sys.stderr,
+        )
+        sys.exit(status)
     return folder
 
 
@@ -80,6 +86,7 @@ def score(folder: Path, steps: int) -> dict:
     path = folder / f"scores_{steps:05d}.json"
     if not path.exists():
         generator = load(folder)
+        print(f"scoring {folder}", flush=True)
         found = scores.evaluate(generator, SCORE_SEED)
         with atomic(path) as temporary:
             temporary.write_text(json.dumps(found))
@@ -114,23 +121,28 @@ def digit_table(found: dict[str, list[dict]]) -> str:
         for key in "digit_accuracy", "digit_diversity":
             if key in runs[0]:
                 values = np.mean([run[key] for run in runs], axis=0)
-                cells = " | ".join(f"{value:.2f}" for value in values)
+                cells = " | ".join(f"{value:.3f}" for value in values)
                 lines.append(f"| {label}: {key.removeprefix('digit_')} | {cells} |")
     return "\n".join(lines)
 
 
 def plot_grids(folders: dict[str, Path], path: Path, columns: int = 4) -> None:
     """Sample grids along training: a row of each model, the steps below each grid."""
+    columns = min(columns, *(len(grids_of(folder)) for folder in folders.values()))
     figure = Figure(figsize=(2.2 * columns, 2.5 * len(folders)), layout="constrained")
     rows = figure.subplots(len(folders), columns, squeeze=False)
     for axes, (label, folder) in zip(rows, folders.items(), strict=True):
-        grids = sorted(folder.glob("[0-9]*.png"), key=lambda grid: int(grid.stem))
+        grids = grids_of(folder)
         chosen = np.linspace(0, len(grids) - 1, columns).round().astype(int)
         for place, index in zip(axes, chosen, strict=True):
             place.imshow(plt.imread(grids[index]))
             place.set(xticks=[], yticks=[], xlabel=f"{int(grids[index].stem)} steps")
         axes[0].set_ylabel(label)
     save(figure, path)
+
+
+def grids_of(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.png"), key=lambda grid: int(grid.stem))
 
 
 def plot_digits(folders: dict[str, Path], path: Path, count: int = 5) -> None:
@@ -156,7 +168,8 @@ def plot_coverage(folders: dict[str, Path], path: Path) -> None:
                 rows = [row for row in csv.DictReader(file) if row.get(key)]
             steps = [int(row["step"]) for row in rows]
             axes.plot(steps, [float(row[key]) for row in rows], ".-", label=label)
-        axes.set(xlabel="step", ylabel=key, ylim=(0, 1))
+        axes.set(xlabel="step", ylabel=key, ylim=(-0.03, 1.03))
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     axes.legend()
     save(figure, path)
@@ -173,10 +186,15 @@ def main() -> None:
     )
     positive = flags.whole_number(1)
     add = parser.add_argument
-    add("--steps", type=positive, default=40000, help="of each run (%(default)s)")
+    add("--steps", type=positive, default=40000, help="of each run; may grow later (%(default)s)")
     add("--seeds", type=positive, default=3, help="how many: 1, 2, ... (%(default)s)")
-    add("--runs", nargs="+", choices=RUNS, default=list(RUNS), help="(all)")
-    add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
+    add("--runs", nargs="+", metavar="RUN", choices=RUNS, default=list(RUNS), help=", ".join(RUNS))
+    add(
+        "--precision",
+        choices=("float32", "mixed_bfloat16"),
+        default="float32",
+        help="(%(default)s)",
+    )
     add("--interval", type=positive, default=500, help="steps a grid and a score (%(default)s)")
     add("--output-dir", type=Path, default=Path("claims"), help="(%(default)s)")
     args = parser.parse_args()
@@ -202,12 +220,15 @@ def compare(args: argparse.Namespace) -> None:
     if conditional := {label: first[label] for label in CONDITIONAL if label in first}:
         plot_digits(conditional, args.output_dir / "digits.png")
     facts = read_facts(next(iter(first.values())))
+    seeds = "seed 1" if args.seeds == 1 else f"seeds 1 to {args.seeds}"
     text = (
-        f"{args.steps} steps, batches of 64, {args.precision}, seeds 1 to {args.seeds}, 10,000 "
+        f"{args.steps} steps, batches of 64, {args.precision}, {seeds}, 10,000 "
         f"images each; {facts['machine']['cores']} cores, "
         f"TensorFlow {facts['versions']['tensorflow']}\n\n"
-        f"{table(found)}\n\n{digit_table(found)}\n"
+        f"{table(found)}\n"
     )
+    if conditional:
+        text += f"\n{digit_table(found)}\n"
     with atomic(args.output_dir / "claims.md") as path:
         path.write_text(text)
     print(text)

@@ -233,6 +233,7 @@ def sample(params: argparse.Namespace, conditional: bool) -> None:
 def evaluate(params: argparse.Namespace, conditional: bool) -> None:
     """Print the scores of the generator in the flags, and write them as JSON."""
     generator = gan.load_generator(params.generator, conditional)
+    print("scoring 10,000 images", flush=True)
     rows = {
         Path(params.generator).name: scores.evaluate(generator, params.seed),
         "training images": scores.evaluate_real(params.seed),

@@ -210,7 +210,7 @@ class Run:
         if row_due:
             row = {"step": progress.step, **progress.means()}
             if scores_due:
-                row |= scores.totals(scores.evaluate(self.generator, params.seed))
+                row |= self._scores()
             progress.history.append(row)
             progress.recent.clear()
             self._write_history()
@@ -219,6 +219,15 @@ class Run:
             self._add_grid(self.plot(step=progress.step, model_name=self.folder))
         if save_due:
             self._save()
+
+    def _scores(self) -> dict[str, float]:
+        """The generator's scores; the time that they take is no training time."""
+        before = time.monotonic()
+        found = scores.totals(scores.evaluate(self.generator, self.params.seed))
+        seconds = time.monotonic() - before
+        self.started += seconds
+        self.bar._start += seconds
+        return found
 
     def _read(self) -> None:
         """Fetch figures from the device, which waits for it; look for trouble; show them."""
@@ -416,12 +425,20 @@ def plot_model(generator: keras.Model, discriminator: keras.Model, path: str | P
     Raises:
         UserError: Keras can't draw here.
     """
-    judged = [generator.output, *generator.inputs[1:]][: len(discriminator.inputs)]
-    whole = keras.Model(generator.inputs, discriminator(judged if len(judged) > 1 else judged[0]))
+    noise, *labels = [keras.Input(tensor.shape[1:]) for tensor in generator.inputs]
+    images = generator([noise, *labels] if labels else noise)
+    judged = [images, *labels] if len(discriminator.inputs) > 1 else images
+    whole = keras.Model([noise, *labels], discriminator(judged))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:
         try:
             keras.utils.plot_model(
-                whole, temporary, show_shapes=True, show_layer_activations=True, expand_nested=True
+                whole,
+                temporary,
+                show_shapes=True,
+                show_layer_activations=True,
+                expand_nested=True,
+                dpi=100,
             )
         except ImportError as error:
             raise UserError(f"--plot-model can't draw here. {error}") from error

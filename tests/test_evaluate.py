@@ -134,7 +134,7 @@ def test_table_of_claims():
     digits = [{"digit_accuracy": [0.2] * 10, "digit_diversity": [1] * 10}, {}]
     digits[1] = {"digit_accuracy": [0.4] * 10, "digit_diversity": [1] * 10}
     text = claims.digit_table({"acgan": digits, "wgan": [{}]})
-    assert "| acgan: accuracy | 0.30 |" in text
+    assert "| acgan: accuracy | 0.300 |" in text
     assert "wgan" not in text
 
 
