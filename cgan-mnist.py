@@ -11,7 +11,7 @@ sample:  python3 cgan-mnist.py --generator=cgan_mnist.h5 --digit=3
 
 from functools import partial
 
-from lib import data, flags, gan
+from lib import data, distribute, flags, gan
 from lib.run import Run, figures
 
 import tensorflow as tf
@@ -32,9 +32,9 @@ def train(models, x_train, y_train, params):
     draw = data.Sampler(params, x_train, y_train)
     noise_input = draw.noise(16)
     noise_label = tf.one_hot(tf.range(16) % num_labels, num_labels)
-    real, fake = tf.ones((params.batch_size, 1)), tf.zeros((params.batch_size, 1))
+    real, fake = tf.ones((draw.batch_size, 1)), tf.zeros((draw.batch_size, 1))
 
-    @tf.function
+    @distribute.step
     def train_step():
         # the discriminator: one batch, real images (1.0) and fake ones (0.0), each beside
         # its label

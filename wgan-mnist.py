@@ -13,7 +13,7 @@ sample:  python3 wgan-mnist.py --generator=wgan_mnist.h5
 
 from functools import partial
 
-from lib import data, flags, gan
+from lib import data, distribute, flags, gan
 from lib.run import Run, figures
 
 import tensorflow as tf
@@ -21,8 +21,11 @@ from tensorflow import keras
 
 
 def wasserstein_loss(y_label, y_pred):
-    """-y_label * mean(y_pred), with labels 1.0 for real and -1.0 for fake (eq. 8.33)."""
-    return -tf.reduce_mean(y_label * y_pred)
+    """-y_label * y_pred of each image, with labels 1.0 for real and -1.0 for fake (eq. 8.33).
+
+    Keras takes the mean over the batch, or a replica's share of it.
+    """
+    return -tf.reduce_mean(y_label * y_pred, axis=-1)
 
 
 def clip_weights(discriminator, clip_value):
@@ -42,9 +45,9 @@ def train(models, x_train, params):
     generator, discriminator, adversarial = models
     draw = data.Sampler(params, x_train)
     noise_input = draw.noise(16)
-    real = tf.ones((params.batch_size, 1))
+    real = tf.ones((draw.batch_size, 1))
 
-    @tf.function
+    @distribute.step
     def train_step():
         for _ in range(params.n_critic):
             # real and fake in batches of their own: in a single one, labels of opposite

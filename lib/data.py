@@ -88,7 +88,8 @@ class Sampler:
 
     def __init__(self, params, x_train, y_train=None):
         self.rng = tf.random.Generator.from_seed(params.seed)
-        self.batch_size = params.batch_size
+        # each replica draws its share
+        self.batch_size = params.batch_size // tf.distribute.get_strategy().num_replicas_in_sync
         self.latent_size = params.latent_size
         self.x_train = tf.convert_to_tensor(x_train)
         self.y_train = None if y_train is None else tf.convert_to_tensor(y_train)

@@ -4,12 +4,13 @@ import argparse
 import json
 import math
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib import gan, run, scores
+from lib import distribute, gan, run, scores
 from lib.files import UserError, atomic
 
 import tensorflow as tf
@@ -43,6 +44,13 @@ def number(text: str) -> float:
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 0")
     return value
+
+
+def devices(text: str) -> str:
+    """An argparse type: what --distribute takes."""
+    if not re.fullmatch(r"gpu|cpu:[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither gpu nor cpu:N, with N devices")
+    return text
 
 
 def png(text: str) -> str:
@@ -129,6 +137,14 @@ class Parser(argparse.ArgumentParser):
             type=png,
             help="draw the networks, then train (Fig. 8.9; needs pydot and Graphviz)",
         )
+        add(
+            "--distribute",
+            metavar="DEVICES",
+            type=devices,
+            nargs="?",
+            const="gpu",
+            help="train on all GPUs, or on cpu:N",
+        )
         add("--resume", action="store_true", help="go on with the run in the output folder")
         add("--overwrite", action="store_true", help="begin anew where a run lies")
 
@@ -163,6 +179,8 @@ class Parser(argparse.ArgumentParser):
                 self.error("--precision goes with training; a generator draws in float32")
             if not has_bfloat16():
                 self.error("--precision=mixed_bfloat16 is slow here: no GPU, no bf16 processor")
+        if params.distribute and params.generator is not None:
+            self.error("--distribute goes with training")
         if params.evaluate:
             for name in "digit", "count", "interpolate":
                 if getattr(params, name) is not None:
@@ -213,7 +231,8 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
             return
         keras.utils.set_random_seed(params.seed)
         keras.mixed_precision.set_global_policy(params.precision)
-        build_and_train_models(params)
+        with distribute.scope(params):
+            build_and_train_models(params)
 
 
 def sample(params: argparse.Namespace, conditional: bool) -> None:

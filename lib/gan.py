@@ -10,7 +10,7 @@ from functools import partial
 from math import ceil, isqrt
 from pathlib import Path
 
-from lib import data
+from lib import data, distribute
 from lib.files import UserError, atomic
 from lib.run import Run, figures
 
@@ -220,9 +220,9 @@ def train(models, x_train, params) -> None:
     generator, discriminator, adversarial = models
     draw = data.Sampler(params, x_train)
     noise_input = draw.noise(16)
-    real, fake = tf.ones((params.batch_size, 1)), tf.zeros((params.batch_size, 1))
+    real, fake = tf.ones((draw.batch_size, 1)), tf.zeros((draw.batch_size, 1))
 
-    @tf.function
+    @distribute.step
     def train_step():
         # the discriminator: one batch of real images (1.0) and fake ones (0.0)
         real_images = draw.images()

@@ -43,7 +43,15 @@ except ImportError:  # Windows: two processes on one run go unnoticed there
 CHECKPOINT_SECONDS = 300
 SAMPLING = ("generator", "digit", "count", "interpolate", "evaluate")
 # Flags that don't change what is trained.
-NOT_HYPERPARAMETERS = ("model_name", "output_dir", "plot_model", "resume", "overwrite", *SAMPLING)
+NOT_HYPERPARAMETERS = (
+    "model_name",
+    "output_dir",
+    "plot_model",
+    "distribute",
+    "resume",
+    "overwrite",
+    *SAMPLING,
+)
 
 
 class Stopped(Exception):
@@ -331,8 +339,10 @@ class Run:
         """Show the models, take up the state of a run to resume, and record the facts."""
         for model in self.discriminator, self.generator, self.adversarial:
             model.summary()
-        for model in self.discriminator, self.adversarial:
-            model.optimizer.build(model.trainable_variables)
+        # As Keras's fit does: under tf.distribute no step may create a variable.
+        outputs = self.discriminator.output
+        self.discriminator._symbolic_build(data_batch=(self.discriminator.input, outputs))
+        self.adversarial._symbolic_build(data_batch=(self.generator.input, outputs))
         checkpoint = tf.train.Checkpoint(
             generator=self.generator,
             discriminator=self.discriminator,
@@ -344,6 +354,7 @@ class Run:
         self.manager = tf.train.CheckpointManager(
             checkpoint, self.folder / "checkpoints", max_to_keep=2
         )
+        checkpoint.save_counter  # noqa: B018  (creates it, on all workers at once)
         if self.manager.latest_checkpoint:
             try:
                 with file_errors():

@@ -1,0 +1,128 @@
+"""What test_distribute.py runs in processes of its own: `python3 -m tests.replicas NAME ...`.
+
+Each prints one line of JSON.
+"""
+
+import json
+import sys
+from hashlib import sha256
+from importlib import import_module
+
+from lib import data, distribute, flags
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+BATCH = 8
+
+
+def train_discriminator(devices, name, words, x, y, steps):
+    """How its weights and its optimizer's averages move, the mean loss of the last step, and
+    batch normalization's averages on every replica."""
+    strategy = distribute.strategy(devices)
+    keras.utils.set_random_seed(1)
+    script = import_module(f"{name}-mnist")
+    with strategy.scope():
+        _, model, _ = script.build_models(script.parser().parse_args(words), 28)
+        model._symbolic_build(data_batch=(model.input, model.output))
+
+    def state():
+        averages = [v for v in model.optimizer.variables if v.path.endswith("velocity")]
+        variables = model.trainable_variables, averages
+        return [np.concatenate([np.ravel(value) for value in values]) for values in variables]
+
+    before = state()
+
+    @tf.function
+    def step():
+        def on_replica():
+            share = len(x) // strategy.num_replicas_in_sync
+            start = share * tf.distribute.get_replica_context().replica_id_in_sync_group
+            model.reset_metrics()
+            batch = tf.constant(x)[start:][:share], tf.constant(y)[start:][:share]
+            return model.train_step(batch)["loss"]
+
+        return strategy.reduce("mean", strategy.run(on_replica), axis=None)
+
+    for _ in range(steps):
+        loss = float(step())
+    moved = [after - old for after, old in zip(state(), before, strict=True)]
+    averages = [
+        [copy.numpy() for copy in strategy.experimental_local_results(weight.value)]
+        for weight in model.non_trainable_variables
+        if "moving" in weight.path
+    ]
+    return moved, loss, averages
+
+
+def batch():
+    random = np.random.default_rng(0)
+    real = np.repeat([[1], [-1]], BATCH // 2, axis=0).astype(np.float32)
+    return random.random((BATCH, 28, 28, 1), np.float32), random.permutation(real)
+
+
+def distance(some, others):
+    return float(sum(np.square(a - b).sum() for a, b in zip(some, others, strict=True)) ** 0.5)
+
+
+def halves(name):
+    """Two replicas with half of a batch each, and one device with all of it."""
+    two, loss_of_two, _ = train_discriminator("cpu:2", name, [], *batch(), 3)
+    one, loss, _ = train_discriminator(None, name, [], *batch(), 3)
+    gaps = [np.linalg.norm(a - b) / np.linalg.norm(a) for a, b in zip(one, two, strict=True)]
+    return {"gaps": [float(gap) for gap in gaps], "losses": [loss, loss_of_two]}
+
+
+def averages():
+    """Batch normalization's moving averages, after the whole of a batch and after its halves."""
+    x, y = batch()
+    half = BATCH // 2
+
+    def after(devices, x, y):
+        return train_discriminator(devices, "dcgan", ["--batch-norm"], x, y, 1)[2]
+
+    replicas = [list(copies) for copies in zip(*after("cpu:2", x, y), strict=True)]
+    alone = [
+        [copy for (copy,) in after(None, x[rows], y[rows])]
+        for rows in (slice(half), slice(half, None), slice(None))
+    ]
+    first, second, whole = alone
+    return {
+        "to their half": [distance(replicas[0], first), distance(replicas[1], second)],
+        "to the whole": [distance(replica, whole) for replica in replicas],
+    }
+
+
+def draws(*words):
+    """What each replica of this process draws first: an image and noise."""
+    params = flags.Parser("", "draws", lr=1.0).parse_args([f"--batch-size={BATCH}", *words])
+    with distribute.scope(params):
+        strategy = tf.distribute.get_strategy()
+        draw = data.Sampler(params, data.load()[0])
+        drawn = tf.function(strategy.run)(lambda: (draw.images(), draw.noise()))
+        copies = zip(*map(strategy.experimental_local_results, drawn), strict=True)
+        return [[image.shape[0], digest([image]), digest([noise])] for image, noise in copies]
+
+
+def train(name, *words):
+    """The script itself, and what its weights end as in this process."""
+    script, models = import_module(f"{name}-mnist"), []
+    build_models = script.build_models
+    script.build_models = lambda *sizes: models.extend(build_models(*sizes)) or models
+    sys.argv = [f"{name}-mnist.py", *words]
+    flags.main(script.parser(), script.build_and_train_models)
+    generator, discriminator, _ = models
+    return {
+        "generator": digest(weight.numpy() for weight in generator.trainable_variables),
+        "discriminator": digest(weight.numpy() for weight in discriminator.trainable_variables),
+        "largest": max(float(abs(weight).max()) for weight in discriminator.get_weights()),
+    }
+
+
+def digest(arrays):
+    return sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()
+
+
+if __name__ == "__main__":
+    print(json.dumps(globals()[sys.argv[1]](*sys.argv[2:])))

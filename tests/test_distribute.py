@@ -1,0 +1,187 @@
+"""Training on several replicas: in one process, and in two that form a cluster."""
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+from lib import distribute
+from lib.files import UserError
+
+import pytest
+from conftest import ROOT, run_script
+
+FLAGS = ["--batch-size=8", "--save-interval=2", "--log-interval=2", "--seed=3"]
+
+
+def replicas(*words):
+    """What a function of tests/replicas.py answers."""
+    command = [sys.executable, "-m", "tests.replicas", *words]
+    done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def cluster(index, places):
+    return json.dumps({"cluster": {"worker": places}, "task": {"type": "worker", "index": index}})
+
+
+@pytest.fixture
+def start_workers():
+    """Starts a command as the two workers of a cluster, on ports that are free."""
+    started = []
+
+    def start(*command, folders):
+        sockets = [socket.create_server(("localhost", 0)) for _ in folders]
+        places = [f"localhost:{server.getsockname()[1]}" for server in sockets]
+        for server in sockets:
+            server.close()
+        workers = [
+            subprocess.Popen(
+                [sys.executable, *command, f"--output-dir={folder}"],
+                cwd=ROOT,
+                env=os.environ | {"TF_CONFIG": cluster(index, places)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for index, folder in enumerate(folders)
+        ]
+        started.extend(workers)
+        return workers
+
+    yield start
+    for worker in started:
+        worker.kill()
+        worker.communicate()
+
+
+def one_line(done):
+    """What a user is told who asked for what can't be done."""
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def files(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.name != ".lock")
+
+
+@pytest.mark.parametrize("name", ["lsgan", "wgan"])
+def test_halves_of_a_batch_move_the_weights_as_the_whole(name):
+    found = replicas("halves", name)
+    assert max(found["gaps"]) < 1e-3  # of the weights, and of RMSprop's averages
+    one, two = found["losses"]
+    assert one == pytest.approx(two, rel=1e-5)
+
+
+def test_batch_normalization_sees_its_replica_s_half():
+    found = replicas("averages")
+    assert max(found["to their half"]) == 0
+    assert min(found["to the whole"]) > 1e-3
+
+
+def test_every_replica_draws_its_own_share(start_workers, tmp_path):
+    drawn = replicas("draws", "--distribute=cpu:2", "--seed=3")
+    (some, *first), (others, *second) = drawn
+    assert some == others == 4  # of 8
+    assert not set(first) & set(second)
+
+    workers = start_workers("-m", "tests.replicas", "draws", "--seed=3", folders=[tmp_path] * 2)
+    answers = [worker.communicate()[0].splitlines()[-1] for worker in workers]
+    assert [replica for answer in answers for replica in json.loads(answer)] == drawn
+
+
+@pytest.mark.parametrize("name", ["dcgan", "cgan", "acgan"])  # the others are below
+def test_devices_of_one_machine(name, tmp_path):
+    done = run_script(name, *FLAGS, "--train-steps=2", "--distribute=cpu:2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    facts = json.loads((tmp_path / f"{name}_mnist" / "run.json").read_text())
+    assert len(facts["machine"]["devices"]) == 2
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--distribute=cpu:3"], "--batch-size=64 can't be split evenly over 3 replicas"),
+        (["--distribute=cpu:0"], "'cpu:0' is neither gpu nor cpu:N"),
+        (["--distribute=cpu:2", "--generator=lsgan_mnist.h5"], "--distribute goes with training"),
+    ],
+)
+def test_what_cannot_be_distributed_is_one_line(flags, message, tmp_path):
+    assert message in one_line(run_script("lsgan", *flags, cwd=tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+WORKER = {"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": 0}}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "",
+        "localhost:2222",
+        "{}",
+        json.dumps(WORKER | {"task": {"type": "worker", "index": 1}}),
+        json.dumps(WORKER | {"task": {"type": "worker", "index": -1}}),
+        json.dumps(WORKER | {"cluster": {"worker": ["localhost"]}}),
+        json.dumps(WORKER | {"cluster": {"worker": "localhost:1"}}),
+        json.dumps({"cluster": {"ps": ["localhost:1"]}, "task": {"type": "ps", "index": 0}}),
+    ],
+)
+def test_a_bad_tf_config_is_refused(config):
+    with pytest.raises(UserError, match="^TF_CONFIG must name a cluster"):
+        distribute.cluster(config)
+
+
+def test_a_port_in_use_is_one_line(tmp_path):
+    with socket.create_server(("", 0)) as server:
+        place = f"localhost:{server.getsockname()[1]}"
+        env = os.environ | {"TF_CONFIG": cluster(0, [place])}
+        done = run_script("lsgan", "--train-steps=2", cwd=tmp_path, env=env)
+    assert f"can't join TF_CONFIG's cluster as {place}" in one_line(done)
+
+
+@pytest.mark.slow
+def test_workers_end_with_equal_weights_and_one_writes(start_workers, tmp_path):
+    folders = [tmp_path / "chief", tmp_path / "other"]
+    words = ["-m", "tests.replicas", "train", "wgan", *FLAGS, "--train-steps=3"]
+    workers = start_workers(*words, "--plot-model=nets.png", folders=folders)
+    answers = []
+    for worker in workers:
+        out, err = worker.communicate()
+        assert (worker.returncode, err) == (0, "")
+        answers.append(json.loads(out.splitlines()[-1]))
+    assert answers[0] == answers[1]
+    assert answers[0]["largest"] <= 0.010001
+    assert {"wgan_mnist.h5", "00002.png", "history.csv", "run.json"} <= set(files(folders[0]))
+    assert not folders[1].exists()
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_run_which_goes_on_once_it_is_back(start_workers, tmp_path):
+    words = ["lsgan-mnist.py", *FLAGS, "--train-steps=20"]
+    workers = start_workers(*words, folders=[tmp_path] * 2)
+    place = tmp_path / "lsgan_mnist"
+    deadline = time.monotonic() + 120
+    while not (place / "00002.png").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    workers[1].kill()
+    _, err = workers[0].communicate(timeout=60)
+    assert workers[0].returncode == 2
+    assert err == f"lsgan-mnist.py: another worker is gone; {distribute.GO_ON}\n"
+
+    workers = start_workers("lsgan-mnist.py", "--resume", folders=[tmp_path] * 2)
+    for worker in workers:
+        _, err = worker.communicate()
+        assert (worker.returncode, err) == (0, "")
+    # and on with one replica
+    done = run_script("lsgan", "--resume", "--train-steps=22", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    with open(place / "history.csv", newline="") as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    assert steps == list(range(2, 23, 2))
