@@ -52,7 +52,7 @@ class OnDemand:
 
 def ours(name, precision, batch_size):
     """The script's own training."""
-    from lib import data, gan
+    from lib import data, distribute, gan
 
     from tensorflow import keras
 
@@ -63,8 +63,9 @@ def ours(name, precision, batch_size):
     script.Run = gan.Run = OnDemand
     x_train, y_train = data.load()
     labels = [y_train] if name in ("cgan", "acgan") else []
-    models = script.build_models(params, 28, *[y.shape[1] for y in labels])
-    getattr(script, "train", gan.train)(models, x_train, *labels, params)
+    with distribute.scope(params):  # one device, unless TF_CONFIG names a cluster
+        models = script.build_models(params, 28, *[y.shape[1] for y in labels])
+        getattr(script, "train", gan.train)(models, x_train, *labels, params)
 
 
 class ChapterDraws:

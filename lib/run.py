@@ -339,7 +339,7 @@ class Run:
         """Show the models, take up the state of a run to resume, and record the facts."""
         for model in self.discriminator, self.generator, self.adversarial:
             model.summary()
-        # As Keras's fit does: under tf.distribute no step may create a variable.
+        # As Keras's fit does: under tf.distribute, a step can't create metrics and slots.
         outputs = self.discriminator.output
         self.discriminator._symbolic_build(data_batch=(self.discriminator.input, outputs))
         self.adversarial._symbolic_build(data_batch=(self.generator.input, outputs))
@@ -354,7 +354,7 @@ class Run:
         self.manager = tf.train.CheckpointManager(
             checkpoint, self.folder / "checkpoints", max_to_keep=2
         )
-        checkpoint.save_counter  # noqa: B018  (creates it, on all workers at once)
+        checkpoint.save_counter  # noqa: B018  (created here, by all workers together)
         if self.manager.latest_checkpoint:
             try:
                 with file_errors():

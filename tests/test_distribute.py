@@ -14,7 +14,7 @@ from lib.files import UserError
 import pytest
 from conftest import ROOT, run_script
 
-FLAGS = ["--batch-size=8", "--save-interval=2", "--log-interval=2", "--seed=3"]
+FLAGS = ["--batch-size=8", "--save-interval=2", "--log-interval=2"]
 
 
 def replicas(*words):
@@ -149,7 +149,7 @@ def test_a_port_in_use_is_one_line(tmp_path):
 def test_workers_end_with_equal_weights_and_one_writes(start_workers, tmp_path):
     folders = [tmp_path / "chief", tmp_path / "other"]
     words = ["-m", "tests.replicas", "train", "wgan", *FLAGS, "--train-steps=3"]
-    workers = start_workers(*words, "--plot-model=nets.png", folders=folders)
+    workers = start_workers(*words, folders=folders)
     answers = []
     for worker in workers:
         out, err = worker.communicate()

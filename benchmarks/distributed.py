@@ -1,0 +1,154 @@
+"""What a second worker brings: `python3 -m benchmarks.distributed`.
+
+One process on one core against a cluster of two, each on a core of its own, at equal global
+batches; they take turns, and the ratio is the median of the ratios within a round. The bytes
+are those that cross the loopback interface meanwhile. From these, on paper, the step with more
+workers on other networks. Linux only.
+"""
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from statistics import median
+
+from benchmarks.contenders import SEED
+from benchmarks.speed import machine
+from lib import flags
+
+WORKERS = (1, 2, 4, 8, 16, 32, 64)
+GIGABITS = (1, 10, 100)
+HOP_SECONDS = 1e-4  # from a machine to its neighbour; taken, not measured
+
+
+def start(name: str, batch_size: int, cores: list[int]) -> list[subprocess.Popen]:
+    """A worker on each of the cores, past its first step."""
+    sockets = [socket.create_server(("localhost", 0)) for _ in cores]
+    places = [f"localhost:{server.getsockname()[1]}" for server in sockets]
+    for server in sockets:
+        server.close()
+    workers = []
+    for index, core in enumerate(cores):
+        config = {"cluster": {"worker": places}, "task": {"type": "worker", "index": index}}
+        cluster = {"TF_CONFIG": json.dumps(config)} if len(cores) > 1 else {}
+        words = ["-m", "benchmarks.contenders", "ours", name, "float32", str(batch_size)]
+        workers.append(
+            subprocess.Popen(
+                ["taskset", "--cpu-list", str(core), sys.executable, *words],
+                env=os.environ | cluster,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+    for worker in workers:
+        if worker.stdout.readline() != "ready\n":
+            sys.exit(f"failed: {' '.join(worker.args)}")
+    return workers
+
+
+def turn(workers: list[subprocess.Popen], steps: int) -> tuple[float, float]:
+    """Seconds a step, and megabytes that crossed."""
+    before = megabytes()
+    for worker in workers:
+        print(steps, file=worker.stdin, flush=True)
+    seconds = max(float(worker.stdout.readline()) for worker in workers)
+    return seconds, (megabytes() - before) / steps
+
+
+def megabytes() -> float:
+    """What the loopback interface has received so far."""
+    lines = Path("/proc/net/dev").read_text().splitlines()
+    (counts,) = [line.split(":")[1] for line in lines if line.strip().startswith("lo:")]
+    return int(counts.split()[0]) / 1e6
+
+
+def gradients(name: str) -> tuple[int, float]:
+    """How many updates a step makes, and the megabytes of all their gradients."""
+    script = import_module(f"{name}-mnist")
+    params = script.parser().parse_args([])
+    _, discriminator, adversarial = script.build_models(params, 28)
+    critic_updates = 2 * params.n_critic if name == "wgan" else 1
+    sizes = [
+        sum(4 * weight.shape.num_elements() for weight in model.trainable_variables) / 1e6
+        for model in (discriminator, adversarial)
+    ]
+    return critic_updates + 1, critic_updates * sizes[0] + sizes[1]
+
+
+def measure(name: str, args: argparse.Namespace) -> tuple[float, float, float, float]:
+    """Seconds a step alone and with two workers, their ratio, and megabytes that crossed."""
+    alone, both = (start(name, args.batch_size, cores) for cores in ([0], [0, 1]))
+    singles, pairs = [], []
+    for _ in range(args.rounds):
+        singles.append(turn(alone, args.steps)[0])
+        pairs.append(turn(both, args.steps))
+    for worker in alone + both:
+        worker.stdin.close()
+    for worker in alone + both:
+        worker.wait()
+    seconds, crossed = zip(*pairs, strict=True)
+    ratios = [one / two for one, two in zip(singles, seconds, strict=True)]
+    return median(singles), median(seconds), median(ratios), median(crossed)
+
+
+def on_paper(workers: int, gigabits: float, step: dict) -> float:
+    """Seconds a step with a ring of workers; nothing overlaps.
+
+    Each computes its share, then for each update passes its neighbour 2 (n - 1) messages that
+    come to 2 (n - 1) / n times the gradients, and pays besides what two workers did on loopback.
+    """
+    if workers == 1:
+        return step["alone"]
+    messages = 2 * (workers - 1)
+    transfer = messages / workers * step["megabytes"] / (125 * gigabits)
+    latency = messages * step["updates"] * HOP_SECONDS
+    return step["alone"] / workers + transfer + latency + step["besides"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    positive = flags.whole_number(1)
+    parser.add_argument("--gans", nargs="+", choices=("wgan", "lsgan"), default=("wgan", "lsgan"))
+    parser.add_argument("--batch-size", type=positive, default=64, help="of the cluster (64)")
+    parser.add_argument("--steps", type=positive, default=5, help="a turn (5)")
+    parser.add_argument("--rounds", type=positive, default=5, help="turns of each (5)")
+    args = parser.parse_args()
+    print(f"{machine()}, {args.rounds} rounds of {args.steps} steps\n")
+    print(
+        "| GAN | one worker, ms | two, ms | ratio | updates a step | gradients a step, MB "
+        "| crossed a step, MB |\n| --- |" + " ---: |" * 6
+    )
+    steps = {}
+    for name in args.gans:
+        alone, both, ratio, crossed = measure(name, args)
+        updates, size = gradients(name)
+        print(
+            f"| {name} | {1e3 * alone:.0f} | {1e3 * both:.0f} | {ratio:.2f} | {updates} "
+            f"| {size:.1f} | {crossed:.1f} |",
+            flush=True,
+        )
+        besides = both - alone / 2
+        steps[name] = {"alone": alone, "updates": updates, "megabytes": size, "besides": besides}
+
+    print("\nOn paper, milliseconds a step, and up to how many workers each does half its best:\n")
+    print(
+        f"| GAN | Gbit/s | {' | '.join(map(str, WORKERS))} | pays up to |\n"
+        "| --- |" + " ---: |" * (len(WORKERS) + 2)
+    )
+    for name, step in steps.items():
+        for gigabits in GIGABITS:
+            times = {n: on_paper(n, gigabits, step) for n in WORKERS}
+            pays = max(n for n, time in times.items() if step["alone"] / time >= n / 2)
+            cells = " | ".join(f"{1e3 * time:.0f}" for time in times.values())
+            print(f"| {name} | {gigabits} | {cells} | {pays} |")
+
+
+if __name__ == "__main__":
+    main()
