@@ -1,9 +1,10 @@
 """What a second worker brings: `python3 -m benchmarks.distributed`.
 
-One process on one core against a cluster of two, each on a core of its own, at equal global
-batches; they take turns, and the ratio is the median of the ratios within a round. The bytes
-are those that cross the loopback interface meanwhile. From these, on paper, the step with more
-workers on other networks. Linux only.
+One process on one core, a cluster of two on a core each at an equal global batch, and two
+processes with half of the batch each that don't talk, which is the best that two can do. They
+take turns; ratios are medians of the ratios within a round. The bytes are those that cross the
+loopback interface meanwhile. From these, on paper, the step with more workers on other
+networks. Linux only.
 """
 
 import argparse
@@ -14,19 +15,19 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
-from statistics import median
 
-from benchmarks.contenders import SEED
 from benchmarks.speed import machine
 from lib import flags
+
+import numpy as np
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 GIGABITS = (1, 10, 100)
 HOP_SECONDS = 1e-4  # from a machine to its neighbour; taken, not measured
 
 
-def start(name: str, batch_size: int, cores: list[int]) -> list[subprocess.Popen]:
-    """A worker on each of the cores, past its first step."""
+def start(name: str, batch_size: int, cores: list[int], talk: bool) -> list[subprocess.Popen]:
+    """A process on each of the cores, past its first step; a cluster if they `talk`."""
     sockets = [socket.create_server(("localhost", 0)) for _ in cores]
     places = [f"localhost:{server.getsockname()[1]}" for server in sockets]
     for server in sockets:
@@ -34,7 +35,7 @@ def start(name: str, batch_size: int, cores: list[int]) -> list[subprocess.Popen
     workers = []
     for index, core in enumerate(cores):
         config = {"cluster": {"worker": places}, "task": {"type": "worker", "index": index}}
-        cluster = {"TF_CONFIG": json.dumps(config)} if len(cores) > 1 else {}
+        cluster = {"TF_CONFIG": json.dumps(config)} if talk else {}
         words = ["-m", "benchmarks.contenders", "ours", name, "float32", str(batch_size)]
         workers.append(
             subprocess.Popen(
@@ -80,27 +81,29 @@ def gradients(name: str) -> tuple[int, float]:
     return critic_updates + 1, critic_updates * sizes[0] + sizes[1]
 
 
-def measure(name: str, args: argparse.Namespace) -> tuple[float, float, float, float]:
-    """Seconds a step alone and with two workers, their ratio, and megabytes that crossed."""
-    alone, both = (start(name, args.batch_size, cores) for cores in ([0], [0, 1]))
-    singles, pairs = [], []
+def measure(name: str, args: argparse.Namespace) -> np.ndarray:
+    """Seconds a step alone, of two that talk, of two that don't, and megabytes that crossed, all
+    of them for each round.
+    """
+    alone = start(name, args.batch_size, [0], talk=False)
+    cluster = start(name, args.batch_size, [0, 1], talk=True)
+    mute = start(name, args.batch_size // 2, [0, 1], talk=False)
+    rounds = []
     for _ in range(args.rounds):
-        singles.append(turn(alone, args.steps)[0])
-        pairs.append(turn(both, args.steps))
-    for worker in alone + both:
+        seconds, crossed = turn(cluster, args.steps)
+        rounds.append((turn(alone, args.steps)[0], seconds, turn(mute, args.steps)[0], crossed))
+    for worker in alone + cluster + mute:
         worker.stdin.close()
-    for worker in alone + both:
+    for worker in alone + cluster + mute:
         worker.wait()
-    seconds, crossed = zip(*pairs, strict=True)
-    ratios = [one / two for one, two in zip(singles, seconds, strict=True)]
-    return median(singles), median(seconds), median(ratios), median(crossed)
+    return np.array(rounds).T
 
 
 def on_paper(workers: int, gigabits: float, step: dict) -> float:
     """Seconds a step with a ring of workers; nothing overlaps.
 
     Each computes its share, then for each update passes its neighbour 2 (n - 1) messages that
-    come to 2 (n - 1) / n times the gradients, and pays besides what two workers did on loopback.
+    come to 2 (n - 1) / n times the gradients, and pays besides what talking cost on loopback.
     """
     if workers == 1:
         return step["alone"]
@@ -117,24 +120,26 @@ def main() -> None:
     positive = flags.whole_number(1)
     parser.add_argument("--gans", nargs="+", choices=("wgan", "lsgan"), default=("wgan", "lsgan"))
     parser.add_argument("--batch-size", type=positive, default=64, help="of the cluster (64)")
-    parser.add_argument("--steps", type=positive, default=5, help="a turn (5)")
-    parser.add_argument("--rounds", type=positive, default=5, help="turns of each (5)")
+    parser.add_argument("--steps", type=positive, default=3, help="a turn (3)")
+    parser.add_argument("--rounds", type=positive, default=15, help="turns of each (15)")
     args = parser.parse_args()
     print(f"{machine()}, {args.rounds} rounds of {args.steps} steps\n")
     print(
-        "| GAN | one worker, ms | two, ms | ratio | updates a step | gradients a step, MB "
-        "| crossed a step, MB |\n| --- |" + " ---: |" * 6
+        "| GAN | one worker, ms | two, ms | two that don't talk, ms | ratio | ratio without talk "
+        "| updates a step | gradients a step, MB | crossed a step, MB |\n| --- |" + " ---: |" * 8
     )
     steps = {}
     for name in args.gans:
-        alone, both, ratio, crossed = measure(name, args)
+        rounds = measure(name, args)
+        alone, both, mute, crossed = np.median(rounds, axis=1)
+        ratio, best = np.median(rounds[0] / rounds[1:3], axis=1)
         updates, size = gradients(name)
         print(
-            f"| {name} | {1e3 * alone:.0f} | {1e3 * both:.0f} | {ratio:.2f} | {updates} "
-            f"| {size:.1f} | {crossed:.1f} |",
+            f"| {name} | {1e3 * alone:.0f} | {1e3 * both:.0f} | {1e3 * mute:.0f} | {ratio:.2f} "
+            f"| {best:.2f} | {updates} | {size:.1f} | {crossed:.1f} |",
             flush=True,
         )
-        besides = both - alone / 2
+        besides = both - mute
         steps[name] = {"alone": alone, "updates": updates, "megabytes": size, "besides": besides}
 
     print("\nOn paper, milliseconds a step, and up to how many workers each does half its best:\n")
