@@ -11,6 +11,7 @@ import os
 # a failing import still raises. Set TF_CPP_MIN_LOG_LEVEL=0 to see everything.
 if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "0":
     logging.getLogger("absl").setLevel("ERROR")  # Keras: h5 is a legacy format
+    logging.getLogger("tensorflow").setLevel("ERROR")  # a predict for each model: retracing
     stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:

@@ -107,8 +107,10 @@ def cluster(text: str) -> tf.distribute.Strategy:
 
     others = ", ".join(place for place in places.values() if place != own)
     print(f"{own} waits for {others or 'nobody'}", flush=True)
-    # TensorFlow waits in native code, where Python's handler of Ctrl-C isn't heard.
-    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # TensorFlow waits in native code, where Python's handler of Ctrl-C isn't heard, and keeps
+    # SIGTERM for itself.
+    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
@@ -117,7 +119,8 @@ def cluster(text: str) -> tf.distribute.Strategy:
             "port free, are all workers up?"
         ) from error
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
 
 
 def is_chief(training: tf.distribute.Strategy) -> bool:
