@@ -21,6 +21,7 @@ from lib import flags
 
 import numpy as np
 
+BATCH_SIZE = 64
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 GIGABITS = (1, 10, 100)
 HOP_SECONDS = 1e-4  # from a machine to its neighbour; taken, not measured
@@ -85,9 +86,9 @@ def measure(name: str, args: argparse.Namespace) -> np.ndarray:
     """Seconds a step alone, of two that talk, of two that don't, and megabytes that crossed, all
     of them for each round.
     """
-    alone = start(name, args.batch_size, [0], talk=False)
-    cluster = start(name, args.batch_size, [0, 1], talk=True)
-    mute = start(name, args.batch_size // 2, [0, 1], talk=False)
+    alone = start(name, BATCH_SIZE, [0], talk=False)
+    cluster = start(name, BATCH_SIZE, [0, 1], talk=True)
+    mute = start(name, BATCH_SIZE // 2, [0, 1], talk=False)
     rounds = []
     for _ in range(args.rounds):
         seconds, crossed = turn(cluster, args.steps)
@@ -102,8 +103,9 @@ def measure(name: str, args: argparse.Namespace) -> np.ndarray:
 def on_paper(workers: int, gigabits: float, step: dict) -> float:
     """Seconds a step with a ring of workers; nothing overlaps.
 
-    Each computes its share, then for each update passes its neighbour 2 (n - 1) messages that
-    come to 2 (n - 1) / n times the gradients, and pays besides what talking cost on loopback.
+    Each computes its share as fast as the whole, then for each update passes its neighbour
+    2 (n - 1) messages that come to 2 (n - 1) / n times the gradients, and pays besides what
+    talking cost on loopback.
     """
     if workers == 1:
         return step["alone"]
@@ -119,7 +121,6 @@ def main() -> None:
     )
     positive = flags.whole_number(1)
     parser.add_argument("--gans", nargs="+", choices=("wgan", "lsgan"), default=("wgan", "lsgan"))
-    parser.add_argument("--batch-size", type=positive, default=64, help="of the cluster (64)")
     parser.add_argument("--steps", type=positive, default=3, help="a turn (3)")
     parser.add_argument("--rounds", type=positive, default=15, help="turns of each (15)")
     args = parser.parse_args()

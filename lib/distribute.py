@@ -2,8 +2,8 @@
 
 Every replica holds the whole of each model and draws its share of each batch; gradients are
 summed over all of them, so a step is that of one device on the whole batch. Batch
-normalization alone sees the replica's share, and keeps moving averages of its own: the chief's
-first replica's are saved.
+normalization alone sees the replica's share; its moving averages are the means of all replicas'.
+After each step all hold the same weights, bit for bit.
 """
 
 import json
@@ -15,14 +15,22 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
+from zlib import crc32
 
-from lib.files import UserError
-from lib.run import Stopped, folder_of
+from lib.files import Stopped, UserError
 
 import tensorflow as tf
 
-LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
-GO_ON = "once all are back, start each of them with --resume"
+# What TensorFlow raises where another worker has ended, is frozen, or can't be reached.
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+# What may differ between the workers; the chief's seed is everyone's.
+OWN_FLAGS = ("seed", "data", "output_dir", "plot_model", "distribute")
 
 
 @contextmanager
@@ -30,10 +38,11 @@ def scope(params) -> Iterator[None]:
     """Train in this context as --distribute and TF_CONFIG say.
 
     Args:
-        params: distribute, batch_size, resume, plot_model, output_dir, model_name.
+        params: the flags. In a process that isn't to write, output_dir and plot_model are changed.
 
     Raises:
-        UserError: as `strategy`; the batch can't be split evenly; another worker was lost.
+        UserError: as `strategy`; the batch can't be split evenly; the workers were started with
+            different flags or checkpoints; another worker was lost.
     """
     training = strategy(params.distribute)
     replicas = training.num_replicas_in_sync
@@ -42,16 +51,23 @@ def scope(params) -> Iterator[None]:
             f"--batch-size={params.batch_size} can't be split evenly over {replicas} replicas: "
             f"give a multiple of {replicas}"
         )
+    if training.cluster_resolver is None:
+        with training.scope():
+            yield
+        return
     with ExitStack() as stack:
-        if not is_chief(training):
-            stack.enter_context(elsewhere(params))
         stack.enter_context(training.scope())
         try:
+            check_agreement(params)
+            if not is_chief(training):
+                stack.enter_context(elsewhere(params))
             yield
-            # Nobody leaves while the others still work, who would take it for a failure.
-            step(lambda: {"done": tf.constant(1.0)})()
+            anywhere(False)  # Nobody leaves while others work, who would take it for a failure.
         except LOST as error:
-            raise UserError(f"another worker is gone; {GO_ON}") from error
+            raise UserError(
+                "another worker is gone, see what it says; once all are back, start each of them "
+                "with --resume"
+            ) from error
 
 
 def strategy(devices: str | None) -> tf.distribute.Strategy:
@@ -65,6 +81,8 @@ def strategy(devices: str | None) -> tf.distribute.Strategy:
         UserError: TF_CONFIG names no cluster, or one that can't be joined; there is no such device.
     """
     kind, _, count = (devices or "").partition(":")
+    if kind == "gpu" and not tf.config.list_physical_devices("GPU"):
+        raise UserError("--distribute finds no GPU: leave it out, or try --distribute=cpu:2")
     if "TF_CONFIG" in os.environ:
         if kind == "cpu":
             raise UserError("--distribute=cpu:N is for one machine: leave it out, or TF_CONFIG")
@@ -74,27 +92,19 @@ def strategy(devices: str | None) -> tf.distribute.Strategy:
         logical = [tf.config.LogicalDeviceConfiguration()] * int(count)
         tf.config.set_logical_device_configuration(processor, logical)
         return tf.distribute.MirroredStrategy([f"cpu:{index}" for index in range(int(count))])
-    if kind == "gpu":
-        if not tf.config.list_physical_devices("GPU"):
-            raise UserError("--distribute finds no GPU: leave it out, or try --distribute=cpu:2")
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
+    return tf.distribute.MirroredStrategy() if devices else tf.distribute.get_strategy()
 
 
 def cluster(text: str) -> tf.distribute.Strategy:
     """The strategy of the cluster in `text`, once all its workers are there."""
     try:
         config = json.loads(text)
-        workers, task = config["cluster"], config["task"]
-        places = {
-            (kind, index): place
-            for kind, places in workers.items()
-            for index, place in enumerate(places)
-        }
+        jobs, task = config["cluster"], config["task"]
+        places = {(job, index): place for job in jobs for index, place in enumerate(jobs[job])}
         own = places[task["type"], task["index"]]
         if not (
-            workers.keys() <= {"chief", "worker"}
-            and len(workers.get("chief", "")) <= 1
+            jobs.keys() <= {"chief", "worker"}
+            and len(jobs.get("chief", "")) <= 1
             and all(re.fullmatch(r".+:\d+", place) for place in places.values())
         ):
             raise ValueError
@@ -132,33 +142,67 @@ def is_chief(training: tf.distribute.Strategy) -> bool:
     return (resolver.task_type, resolver.task_id) == (chief, 0)
 
 
+def check_agreement(params) -> None:
+    """Raise a UserError on every worker if they were started with different flags or checkpoints."""
+    facts = {name: value for name, value in vars(params).items() if name not in OWN_FLAGS}
+    if params.resume:
+        folder = Path(params.output_dir) / params.model_name
+        state = tf.train.get_checkpoint_state(folder / "checkpoints")
+        facts["checkpoint"] = state and Path(state.model_checkpoint_path).name
+    own = float(crc32(json.dumps(facts, sort_keys=True).encode()))
+    if abs(everywhere(tf.constant(own, tf.float64)) - own) > 0.5:
+        raise UserError(
+            "the workers differ in their flags or in the checkpoint to go on from: start all alike, "
+            "with the writer's folder"
+        )
+
+
 @contextmanager
 def elsewhere(params) -> Iterator[None]:
     """Have this process write where nobody looks; a run to resume is read from there too."""
-    folder, output_dir = folder_of(params), params.output_dir
+    output_dir = params.output_dir
     with TemporaryDirectory() as place, open(os.devnull, "w") as null, redirect_stdout(null):
         if params.resume:
-            copytree(folder, Path(place) / params.model_name)
+            copytree(Path(output_dir) / params.model_name, Path(place) / params.model_name)
         params.output_dir, params.plot_model = place, None
         try:
             yield
-        except UserError as error:
-            raise UserError(str(error).replace(place, output_dir)) from error
-        except Stopped as error:
-            raise Stopped(
-                f"stopped, which ends the other workers too; {GO_ON}", error.status
-            ) from error
+        except (UserError, Stopped) as error:
+            error.args = (str(error).replace(place, output_dir),)
+            raise
+
+
+def mean(values):
+    """The means of tensors over all replicas; to be called by each of them."""
+    replica = tf.distribute.get_replica_context()
+    return values if replica.num_replicas_in_sync == 1 else replica.all_reduce("mean", values)
+
+
+@tf.function
+def everywhere(value: tf.Tensor) -> tf.Tensor:
+    """The mean over all processes, each of which must call this."""
+    strategy = tf.distribute.get_strategy()
+    return strategy.experimental_local_results(strategy.run(lambda: mean(tf.identity(value))))[0]
+
+
+def anywhere(flag: bool) -> bool:
+    """Whether `flag` holds in any process of the cluster, each of which must ask."""
+    if tf.distribute.get_strategy().cluster_resolver is None:
+        return flag
+    return bool(everywhere(tf.constant(float(flag))) > 0)
 
 
 def step(function: Callable[[], dict]) -> Callable[[], dict]:
     """Compile a training step. All replicas take it; the figures are the means of theirs."""
     if not tf.distribute.has_strategy():
         return tf.function(function)
-    strategy = tf.distribute.get_strategy()
+    training = tf.distribute.get_strategy()
 
     @tf.function
     def on_all_replicas():
-        figures = strategy.run(function)
-        return {key: strategy.reduce("mean", value, axis=None) for key, value in figures.items()}
+        figures = training.run(lambda: mean(function()))
+        return {
+            name: training.experimental_local_results(value)[0] for name, value in figures.items()
+        }
 
     return on_all_replicas

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the error a user can mend."""
+"""Files that are written whole or not at all, and what ends a program in one line."""
 
 import os
 from collections.abc import Iterator
@@ -8,6 +8,14 @@ from pathlib import Path
 
 class UserError(ValueError):
     """Something the user can put right; its text says what is wrong and what to do."""
+
+
+class Stopped(Exception):
+    """A signal ended the run, which is saved; the text says how to go on."""
+
+    def __init__(self, message: str, status: int):
+        super().__init__(message)
+        self.status = status
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lib import distribute, gan, run, scores
-from lib.files import UserError, atomic
+from lib.files import Stopped, UserError, atomic
 
 import tensorflow as tf
 from tensorflow import keras
@@ -48,8 +48,8 @@ def number(text: str) -> float:
 
 def devices(text: str) -> str:
     """An argparse type: what --distribute takes."""
-    if not re.fullmatch(r"gpu|cpu:[1-9]\d*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither gpu nor cpu:N, with N devices")
+    if not re.fullmatch(r"gpu|cpu:[1-9]\d?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither gpu nor cpu:N, with N from 1 to 99")
     return text
 
 
@@ -205,7 +205,7 @@ def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
         reason = f"{error.filename}: {error.strerror}" if error.filename else error
         advice = "make room" if "No space" in str(error) else "check it, or use --output-dir"
         parser.exit(2, f"{parser.prog}: {reason}: {advice}\n")
-    except run.Stopped as stopped:
+    except Stopped as stopped:
         parser.exit(stopped.status, f"{parser.prog}: {stopped}\n")
     except KeyboardInterrupt:
         parser.exit(130)

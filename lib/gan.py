@@ -137,6 +137,7 @@ class BatchNormalization(layers.BatchNormalization):
             exponential_avg_factor=1 - self.momentum,
         )
         if training:
+            mean, variance = distribute.mean([mean, variance])
             self.moving_mean.assign(mean)
             self.moving_variance.assign(variance)
         return outputs

@@ -26,8 +26,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from lib import scores
-from lib.files import UserError, atomic
+from lib import distribute, scores
+from lib.files import Stopped, UserError, atomic
 
 import numpy as np
 import tensorflow as tf
@@ -52,14 +52,6 @@ NOT_HYPERPARAMETERS = (
     "overwrite",
     *SAMPLING,
 )
-
-
-class Stopped(Exception):
-    """A signal ended the run, which is saved; the text says how to go on."""
-
-    def __init__(self, message: str, status: int):
-        super().__init__(message)
-        self.status = status
 
 
 def figures(discriminator: keras.Model, adversarial: keras.Model) -> dict[str, tf.Tensor]:
@@ -189,13 +181,14 @@ class Run:
             try:
                 while self.progress.step < self.params.train_steps:
                     yield self.progress.step + 1
-                    stopping = bool(received)  # asked once: a signal may come at any moment
+                    # asked once: a signal may come at any moment
+                    stopping = distribute.anywhere(bool(received))
                     self._close_step(stopping)
                     if stopping:
                         raise Stopped(
                             f"stopped after step {self.progress.step}, all of it saved; "
                             f"go on with: {self._command('--resume')}",
-                            status=128 + received[0],
+                            status=128 + (received or [signal.SIGTERM])[0],
                         )
             except Exception:
                 print()  # ends the bar's line
@@ -427,6 +420,8 @@ class Run:
         words = ["python3" if known else os.path.relpath(sys.executable), sys.argv[0]]
         if self.params.output_dir != ".":
             words.append(f"--output-dir={self.params.output_dir}")
+        if flag == "--resume" and self.params.distribute:
+            words.append(f"--distribute={self.params.distribute}")
         return shlex.join([*words, flag])
 
 

@@ -79,18 +79,17 @@ def averages():
     x, y = batch()
     half = BATCH // 2
 
-    def after(devices, x, y):
-        return train_discriminator(devices, "dcgan", ["--batch-norm"], x, y, 1)[2]
+    def after(devices, rows):
+        return train_discriminator(devices, "dcgan", ["--batch-norm"], x[rows], y[rows], 1)[2]
 
-    replicas = [list(copies) for copies in zip(*after("cpu:2", x, y), strict=True)]
-    alone = [
-        [copy for (copy,) in after(None, x[rows], y[rows])]
-        for rows in (slice(half), slice(half, None), slice(None))
-    ]
-    first, second, whole = alone
+    first, second = zip(*after("cpu:2", slice(None)), strict=True)  # replica
+    rows = slice(half), slice(half, None), slice(None)
+    one, other, whole = ([copy for (copy,) in after(None, part)] for part in rows)
+    middle = [(some + others) / 2 for some, others in zip(one, other, strict=True)]
     return {
-        "to their half": [distance(replicas[0], first), distance(replicas[1], second)],
-        "to the whole": [distance(replica, whole) for replica in replicas],
+        "between replicas": distance(first, second),
+        "to the mean of the halves": distance(first, middle),
+        "to the whole": distance(first, whole),
     }
 
 
@@ -114,8 +113,8 @@ def train(name, *words):
     flags.main(script.parser(), script.build_and_train_models)
     generator, discriminator, _ = models
     return {
-        "generator": digest(weight.numpy() for weight in generator.trainable_variables),
-        "discriminator": digest(weight.numpy() for weight in discriminator.trainable_variables),
+        "generator": digest(generator.get_weights()),
+        "discriminator": digest(discriminator.get_weights()),
         "largest": max(float(abs(weight).max()) for weight in discriminator.get_weights()),
     }
 
