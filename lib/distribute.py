@@ -133,11 +133,9 @@ def cluster(text: str) -> tf.distribute.Strategy:
             signal.signal(signum, handler)
 
 
-def is_chief(training: tf.distribute.Strategy) -> bool:
+def is_chief(training: tf.distribute.MultiWorkerMirroredStrategy) -> bool:
     """Whether this process is the one that writes."""
     resolver = training.cluster_resolver
-    if resolver is None:
-        return True
     chief = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
     return (resolver.task_type, resolver.task_id) == (chief, 0)
 
