@@ -106,6 +106,7 @@ def cluster(text: str) -> tf.distribute.Strategy:
             jobs.keys() <= {"chief", "worker"}
             and len(jobs.get("chief", "")) <= 1
             and all(re.fullmatch(r".+:\d+", place) for place in places.values())
+            and all(0 < int(place.rpartition(":")[2]) < 2**16 for place in places.values())
         ):
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError) as error:

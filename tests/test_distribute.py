@@ -130,6 +130,7 @@ WORKER = {"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "in
         json.dumps(WORKER | {"task": {"type": "worker", "index": 1}}),
         json.dumps(WORKER | {"task": {"type": "worker", "index": -1}}),
         json.dumps(WORKER | {"cluster": {"worker": ["localhost"]}}),
+        json.dumps(WORKER | {"cluster": {"worker": ["localhost:65536"]}}),
         json.dumps(WORKER | {"cluster": {"worker": "localhost:1"}}),
         json.dumps({"cluster": {"ps": ["localhost:1"]}, "task": {"type": "ps", "index": 0}}),
     ],
