@@ -65,8 +65,8 @@ def scope(params) -> Iterator[None]:
             anywhere(False)  # Nobody leaves while others work, who would take it for a failure.
         except LOST as error:
             raise UserError(
-                "another worker is gone, see what it says; once all are back, start each of them "
-                "with --resume"
+                "another worker is gone, see what it says; to go on from the last checkpoint, "
+                "start all of them with --resume"
             ) from error
 
 
@@ -142,7 +142,7 @@ def is_chief(training: tf.distribute.MultiWorkerMirroredStrategy) -> bool:
 
 
 def check_agreement(params) -> None:
-    """Raise a UserError on every worker if they were started with different flags or checkpoints."""
+    """Raise a UserError on every worker unless all were started alike."""
     facts = {name: value for name, value in vars(params).items() if name not in OWN_FLAGS}
     if params.resume:
         folder = Path(params.output_dir) / params.model_name
@@ -151,7 +151,7 @@ def check_agreement(params) -> None:
     own = float(crc32(json.dumps(facts, sort_keys=True).encode()))
     if abs(everywhere(tf.constant(own, tf.float64)) - own) > 0.5:
         raise UserError(
-            "the workers differ in their flags or in the checkpoint to go on from: start all alike, "
+            "the workers differ in script, flags, or the checkpoint to go on from: start all alike, "
             "with the writer's folder"
         )
 

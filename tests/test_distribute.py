@@ -171,7 +171,7 @@ def test_workers_started_differently_are_refused(start_workers, tmp_path):
     for worker in start_workers(*command, folders=[tmp_path] * 2, flags=flags):
         _, err = worker.communicate(timeout=120)
         assert worker.returncode == 2
-        assert err.startswith("lsgan-mnist.py: the workers differ in their flags")
+        assert err.startswith("lsgan-mnist.py: the workers differ in script, flags,")
 
 
 @pytest.mark.slow
