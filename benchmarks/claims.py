@@ -19,6 +19,7 @@ from statistics import mean, stdev
 
 from lib import data, flags, gan, scores
 from lib.files import atomic
+from lib.run import sample_grids
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -128,21 +129,17 @@ def digit_table(found: dict[str, list[dict]]) -> str:
 
 def plot_grids(folders: dict[str, Path], path: Path, columns: int = 4) -> None:
     """Sample grids along training: a row of each model, the steps below each grid."""
-    columns = min(columns, *(len(grids_of(folder)) for folder in folders.values()))
+    columns = min(columns, *(len(sample_grids(folder)) for folder in folders.values()))
     figure = Figure(figsize=(2.2 * columns, 2.5 * len(folders)), layout="constrained")
     rows = figure.subplots(len(folders), columns, squeeze=False)
     for axes, (label, folder) in zip(rows, folders.items(), strict=True):
-        grids = grids_of(folder)
+        grids = sample_grids(folder)
         chosen = np.linspace(0, len(grids) - 1, columns).round().astype(int)
         for place, index in zip(axes, chosen, strict=True):
             place.imshow(plt.imread(grids[index]))
             place.set(xticks=[], yticks=[], xlabel=f"{int(grids[index].stem)} steps")
         axes[0].set_ylabel(label)
     save(figure, path)
-
-
-def grids_of(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9]*.png"), key=lambda grid: int(grid.stem))
 
 
 def plot_digits(folders: dict[str, Path], path: Path, count: int = 5) -> None:

@@ -27,16 +27,21 @@ GIGABITS = (1, 10, 100)
 HOP_SECONDS = 1e-4  # from a machine to its neighbour; taken, not measured
 
 
-def start(name: str, batch_size: int, cores: list[int], talk: bool) -> list[subprocess.Popen]:
-    """A process on each of the cores, past its first step; a cluster if they `talk`."""
-    sockets = [socket.create_server(("localhost", 0)) for _ in cores]
+def local_cluster(size: int) -> list[str]:
+    """TF_CONFIG of each of `size` workers on this machine, on ports that are free."""
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(size)]
     places = [f"localhost:{server.getsockname()[1]}" for server in sockets]
     for server in sockets:
         server.close()
+    tasks = [{"type": "worker", "index": index} for index in range(size)]
+    return [json.dumps({"cluster": {"worker": places}, "task": task}) for task in tasks]
+
+
+def start(name: str, batch_size: int, cores: list[int], talk: bool) -> list[subprocess.Popen]:
+    """A process on each of the cores, past its first step; a cluster if they `talk`."""
     workers = []
-    for index, core in enumerate(cores):
-        config = {"cluster": {"worker": places}, "task": {"type": "worker", "index": index}}
-        cluster = {"TF_CONFIG": json.dumps(config)} if talk else {}
+    for core, config in zip(cores, local_cluster(len(cores)), strict=True):
+        cluster = {"TF_CONFIG": config} if talk else {}
         words = ["-m", "benchmarks.contenders", "ours", name, "float32", str(batch_size)]
         workers.append(
             subprocess.Popen(

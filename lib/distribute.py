@@ -177,11 +177,19 @@ def mean(values):
     return values if replica.num_replicas_in_sync == 1 else replica.all_reduce("mean", values)
 
 
+def on_replicas(function: Callable):
+    """The means of what `function` returns on the replicas, as plain tensors."""
+    strategy = tf.distribute.get_strategy()
+    means = strategy.run(lambda: mean(function()))
+    return tf.nest.map_structure(
+        lambda copies: strategy.experimental_local_results(copies)[0], means
+    )
+
+
 @tf.function
 def everywhere(value: tf.Tensor) -> tf.Tensor:
     """The mean over all processes, each of which must call this."""
-    strategy = tf.distribute.get_strategy()
-    return strategy.experimental_local_results(strategy.run(lambda: mean(tf.identity(value))))[0]
+    return on_replicas(lambda: tf.identity(value))
 
 
 def anywhere(flag: bool) -> bool:
@@ -195,13 +203,4 @@ def step(function: Callable[[], dict]) -> Callable[[], dict]:
     """Compile a training step. All replicas take it; the figures are the means of theirs."""
     if not tf.distribute.has_strategy():
         return tf.function(function)
-    training = tf.distribute.get_strategy()
-
-    @tf.function
-    def on_all_replicas():
-        figures = training.run(lambda: mean(function()))
-        return {
-            name: training.experimental_local_results(value)[0] for name, value in figures.items()
-        }
-
-    return on_all_replicas
+    return tf.function(lambda: on_replicas(function))

@@ -122,6 +122,13 @@ def folder_of(params) -> Path:
     return Path(params.output_dir) / params.model_name
 
 
+def sample_grids(folder: Path, last_step: float = math.inf) -> list[Path]:
+    """The sample grids in a run's folder up to a step, in order."""
+    grids = [path for path in folder.glob("*.png") if re.fullmatch(r"\d{5,}", path.stem)]
+    grids.sort(key=lambda path: int(path.stem))
+    return [path for path in grids if int(path.stem) <= last_step]
+
+
 def recorded_hyperparameters(params) -> dict:
     """What the run in `params`' folder began with; UserError where none lies."""
     try:
@@ -265,7 +272,7 @@ class Run:
         self.saved = time.monotonic()
         if progress.history:
             plot_losses(progress.history, self.folder / "losses.png")
-        if grids := self._grids(progress.step):
+        if grids := sample_grids(self.folder, progress.step):
             write_gif(grids, self.folder / "training.gif")
 
     def _finish(self) -> None:
@@ -324,7 +331,7 @@ class Run:
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in "run.json", "history.csv", "losses.png", "training.gif":
             (self.folder / name).unlink(missing_ok=True)
-        for path in self._grids():
+        for path in sample_grids(self.folder):
             path.unlink()
         self.weights_file.unlink(missing_ok=True)
 
@@ -368,16 +375,10 @@ class Run:
         self._add_event(file_version="brain.Event:2")
         for row in self.progress.history:
             self._add_scalars(row)
-        for grid in self._grids(self.progress.step):
+        for grid in sample_grids(self.folder, self.progress.step):
             self._add_grid(grid)
         if self.progress.history:
             self._write_history()
-
-    def _grids(self, last_step: float = math.inf) -> list[Path]:
-        """The sample grids up to a step, in order."""
-        grids = [path for path in self.folder.glob("*.png") if re.fullmatch(r"\d{5,}", path.stem)]
-        grids.sort(key=lambda path: int(path.stem))
-        return [path for path in grids if int(path.stem) <= last_step]
 
     def _write_history(self) -> None:
         history = self.progress.history

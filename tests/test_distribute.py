@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+from benchmarks.distributed import local_cluster
 from lib import distribute
 from lib.files import UserError
 
@@ -25,30 +26,23 @@ def replicas(*words):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def cluster(index, places):
-    return json.dumps({"cluster": {"worker": places}, "task": {"type": "worker", "index": index}})
-
-
 @pytest.fixture
 def start_workers():
     """Starts a command as the two workers of a cluster, on ports that are free."""
     started = []
 
     def start(*command, folders, flags=((), ())):
-        sockets = [socket.create_server(("localhost", 0)) for _ in folders]
-        places = [f"localhost:{server.getsockname()[1]}" for server in sockets]
-        for server in sockets:
-            server.close()
+        clusters = local_cluster(len(folders))
         workers = [
             subprocess.Popen(
-                [sys.executable, *command, f"--output-dir={folder}", *flags[index]],
+                [sys.executable, *command, f"--output-dir={folder}", *own],
                 cwd=ROOT,
-                env=os.environ | {"TF_CONFIG": cluster(index, places)},
+                env=os.environ | {"TF_CONFIG": config},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
             )
-            for index, folder in enumerate(folders)
+            for config, folder, own in zip(clusters, folders, flags, strict=True)
         ]
         started.extend(workers)
         return workers
@@ -143,7 +137,7 @@ def test_a_bad_tf_config_is_refused(config):
 def test_a_port_in_use_is_one_line(tmp_path):
     with socket.create_server(("", 0)) as server:
         place = f"localhost:{server.getsockname()[1]}"
-        env = os.environ | {"TF_CONFIG": cluster(0, [place])}
+        env = os.environ | {"TF_CONFIG": json.dumps(WORKER | {"cluster": {"worker": [place]}})}
         done = run_script("lsgan", "--train-steps=2", cwd=tmp_path, env=env)
     assert f"can't join TF_CONFIG's cluster as {place}" in one_line(done)
 
