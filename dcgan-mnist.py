@@ -10,46 +10,56 @@ train:   python3 dcgan-mnist.py
 sample:  python3 dcgan-mnist.py --generator=dcgan_mnist.h5
 """
 
-from lib import data, flags, gan
+from lib import cli, data, flags, gan
+from lib.keras2 import Adversarial, RMSprop
 
 from tensorflow import keras
 
+# The chapter's values.
+parser = flags.Parser(__doc__, model_name="dcgan_mnist")
+parser.add_hyperparameter("--train-steps", 40000, "updates of the generator", on_resume="grow")
+parser.add_hyperparameter("--lr", 2e-4, "discriminator's learning rate; generator's: half of it")
+parser.add_hyperparameter("--decay", 6e-8, "rate / (1 + decay * step); generator's: half of it")
+parser.add_hyperparameter("--batch-size", 64, "images a batch, real and as many fake")
+parser.add_hyperparameter("--latent-size", 100, "width of the noise")
+parser.add_hyperparameter(
+    "--batch-norm", False, "batch normalization in the discriminator (Fig. 8.5)"
+)
 
-def build_models(params, image_size):
+
+def build_models(params, dataset):
     """Generator, discriminator and adversarial model, the last two compiled."""
     noise = keras.Input((params.latent_size,), name="z_input")
-    images = keras.Input((image_size, image_size, 1), name="discriminator_input")
-    generator = gan.generator(noise, image_size)
+    images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
+    generator = gan.generator(noise, dataset.image_size)
 
     discriminator = gan.discriminator(images, batch_norm=params.batch_norm)
     discriminator.compile(
         loss="binary_crossentropy",
-        optimizer=gan.RMSprop(params.lr, params.decay),
+        optimizer=RMSprop(params.lr, params.decay),
         metrics=["accuracy"],
     )
-    adversarial = gan.Adversarial(generator, discriminator, name=params.model_name)
+    adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss="binary_crossentropy",
-        optimizer=gan.RMSprop(params.lr / 2, params.decay / 2),
+        optimizer=RMSprop(params.lr / 2, params.decay / 2),
         metrics=["accuracy"],
     )
     return generator, discriminator, adversarial
 
 
+gan_step = gan.dcgan_step
+
+
+def train(models, dataset, params):
+    """The chapter's trainer, in lib/gan.py."""
+    gan.train(models, dataset.x_train, params)
+
+
 def build_and_train_models(params):
-    x_train, _ = data.load(params.data)
-    gan.train(build_models(params, x_train.shape[1]), x_train, params)
-
-
-def parser():
-    result = flags.Parser(__doc__, model_name="dcgan_mnist", lr=2e-4, decay=6e-8)
-    result.algorithm.add_argument(
-        "--batch-norm",
-        action="store_true",
-        help="batch normalization in the discriminator (Fig. 8.5)",
-    )
-    return result
+    dataset = data.load(params.data)
+    train(build_models(params, dataset), dataset, params)
 
 
 if __name__ == "__main__":
-    flags.main(parser(), build_and_train_models)
+    cli.main(parser, build_and_train_models)

@@ -11,37 +11,72 @@ train:   python3 lsgan-mnist.py
 sample:  python3 lsgan-mnist.py --generator=lsgan_mnist.h5
 """
 
-from lib import data, flags, gan
+from functools import partial
 
+from lib import cli, data, distribute, flags, gan
+from lib.keras2 import Adversarial, RMSprop
+from lib.run import open_run
+
+import tensorflow as tf
 from tensorflow import keras
 
+# The chapter's values.
+parser = flags.Parser(__doc__, model_name="lsgan_mnist")
+parser.add_hyperparameter("--train-steps", 40000, "updates of the generator", on_resume="grow")
+parser.add_hyperparameter("--lr", 2e-4, "discriminator's learning rate; generator's: half of it")
+parser.add_hyperparameter("--decay", 6e-8, "rate / (1 + decay * step); generator's: half of it")
+parser.add_hyperparameter("--batch-size", 64, "images a batch, real and as many fake")
+parser.add_hyperparameter("--latent-size", 100, "width of the noise")
 
-def build_models(params, image_size):
+
+def build_models(params, dataset):
     """Generator, discriminator and adversarial model, the last two compiled."""
     noise = keras.Input((params.latent_size,), name="z_input")
-    images = keras.Input((image_size, image_size, 1), name="discriminator_input")
-    generator = gan.generator(noise, image_size)
+    images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
+    generator = gan.generator(noise, dataset.image_size)
 
     # linear output: the squared error is of the score itself
     discriminator = gan.discriminator(images, activation=None)
     discriminator.compile(
-        loss="mse", optimizer=gan.RMSprop(params.lr, params.decay), metrics=["accuracy"]
+        loss="mse", optimizer=RMSprop(params.lr, params.decay), metrics=["accuracy"]
     )
-    adversarial = gan.Adversarial(generator, discriminator, name=params.model_name)
+    adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
-        loss="mse", optimizer=gan.RMSprop(params.lr / 2, params.decay / 2), metrics=["accuracy"]
+        loss="mse", optimizer=RMSprop(params.lr / 2, params.decay / 2), metrics=["accuracy"]
     )
     return generator, discriminator, adversarial
 
 
+def gan_step(models, draw, params):
+    """One update of the discriminator, then one of the generator."""
+    generator, discriminator, adversarial = models
+    real, fake = tf.ones((draw.batch_size, 1)), tf.zeros((draw.batch_size, 1))
+    # the discriminator: one batch of real images (1.0) and fake ones (0.0)
+    real_images = draw.images()
+    fake_images = generator(draw.noise(), training=False)
+    x = tf.concat([real_images, fake_images], axis=0)
+    y = tf.concat([real, fake], axis=0)
+    discriminator.train_step((x, y))
+    # the generator: fresh noise, to be taken for real
+    adversarial.train_step((draw.noise(), real))
+    return gan.step_metrics(discriminator, adversarial)
+
+
+def train(models, dataset, params):
+    """Take the steps that are left of the run, with a sample grid of the same 16 noise vectors."""
+    generator, _, _ = models
+    draw = data.Sampler(params, dataset.x_train)
+    plot = partial(gan.plot_images, generator, draw.noise(16))
+    train_step = distribute.compile(gan_step, models, draw, params)
+    with open_run(models, draw.rng, params, plot) as run:
+        for step in run.steps():
+            run.log(step, train_step())
+
+
 def build_and_train_models(params):
-    x_train, _ = data.load(params.data)
-    gan.train(build_models(params, x_train.shape[1]), x_train, params)
-
-
-def parser():
-    return flags.Parser(__doc__, model_name="lsgan_mnist", lr=2e-4, decay=6e-8)
+    dataset = data.load(params.data)
+    train(build_models(params, dataset), dataset, params)
 
 
 if __name__ == "__main__":
-    flags.main(parser(), build_and_train_models)
+    cli.main(parser, build_and_train_models)

@@ -5,7 +5,10 @@ on fakes. While its weights are clipped to a small box, the difference of the tw
 estimates the earth mover's distance between data and fakes (up to a factor), which the
 generator follows downhill even where the two don't overlap.
 
-Arjovsky, Chintala and Bottou: Wasserstein GAN, 2017, arXiv:1701.07875.
+Arjovsky, Chintala and Bottou: Wasserstein GAN, 2017, arXiv:1701.07875. The chapter's
+algorithm 5.1.1 is the paper's Algorithm 1, but for one thing: where the paper takes one step
+of RMSProp on the difference of the means, the chapter takes two, one on the real images, one
+on the fakes. So does this script.
 
 train:   python3 wgan-mnist.py
 sample:  python3 wgan-mnist.py --generator=wgan_mnist.h5
@@ -13,17 +16,29 @@ sample:  python3 wgan-mnist.py --generator=wgan_mnist.h5
 
 from functools import partial
 
-from lib import data, distribute, flags, gan
-from lib.run import Run, figures
+from lib import cli, data, distribute, flags, gan
+from lib.keras2 import Adversarial, RMSprop
+from lib.run import open_run
 
 import tensorflow as tf
 from tensorflow import keras
+
+# The chapter's values; the letters are those of the paper's Algorithm 1.
+parser = flags.Parser(__doc__, model_name="wgan_mnist")
+parser.add_hyperparameter("--train-steps", 40000, "updates of the generator", on_resume="grow")
+parser.add_hyperparameter("--lr", 5e-5, "alpha: learning rate of both optimizers")
+parser.add_hyperparameter("--clip-value", 0.01, "c: bound of the critic's weights")
+parser.add_hyperparameter("--batch-size", 64, "m: images a batch")
+parser.add_hyperparameter("--n-critic", 5, "critic updates a step")
+parser.add_hyperparameter("--latent-size", 100, "width of the noise z")
+parser.add_hyperparameter("--batch-norm", False, "batch normalization in the critic (Fig. 8.5)")
 
 
 def wasserstein_loss(y_label, y_pred):
     """-y_label * y_pred of each image, with labels 1.0 for real and -1.0 for fake (eq. 8.33).
 
-    Keras takes the mean over the batch, or a replica's share of it.
+    Its mean, which Keras takes over the batch, is -mean D(x) on real images and mean D(g(z))
+    on fakes: minimizing both maximizes the paper's eq. 2, mean D(x) - mean D(g(z)).
     """
     return -tf.reduce_mean(y_label * y_pred, axis=-1)
 
@@ -34,79 +49,58 @@ def clip_weights(discriminator, clip_value):
         weight.assign(tf.clip_by_value(weight, -clip_value, clip_value))
 
 
-def train(models, x_train, params):
-    """Algorithm 5.1.1: n_critic updates of the critic, then one of the generator.
-
-    Args:
-        models: (generator, discriminator, adversarial), the last two compiled.
-        x_train: uint8 (N, side, side, 1), or float32 in [0, 1].
-        params: the script's flags.
-    """
-    generator, discriminator, adversarial = models
-    draw = data.Sampler(params, x_train)
-    noise_input = draw.noise(16)
-    real = tf.ones((draw.batch_size, 1))
-
-    @distribute.step
-    def train_step():
-        for _ in range(params.n_critic):
-            # real and fake in batches of their own: in a single one, labels of opposite
-            # sign and small clipped weights would cancel
-            real_images = draw.images()
-            fake_images = generator(draw.noise(), training=False)
-            discriminator.train_step((real_images, real))
-            discriminator.train_step((fake_images, -real))
-            clip_weights(discriminator, params.clip_value)
-        # the generator: fresh noise, to be scored as real
-        adversarial.train_step((draw.noise(), real))
-        return figures(discriminator, adversarial)
-
-    plot = partial(gan.plot_images, generator, noise_input)
-    run = Run(models, draw.rng, params, plot)
-    for _ in run:
-        run.log(train_step())
-
-
-def build_models(params, image_size):
+def build_models(params, dataset):
     """Generator, critic and adversarial model, the last two compiled."""
     noise = keras.Input((params.latent_size,), name="z_input")
-    images = keras.Input((image_size, image_size, 1), name="discriminator_input")
-    generator = gan.generator(noise, image_size)
+    images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
+    generator = gan.generator(noise, dataset.image_size)
 
+    # no activation: a critic's score has no bounds. Its accuracy means nothing, as Keras counts
+    # scores above 0.5; the chapter prints it all the same.
     discriminator = gan.discriminator(images, activation=None, batch_norm=params.batch_norm)
-    discriminator.compile(
-        loss=wasserstein_loss, optimizer=gan.RMSprop(params.lr), metrics=["accuracy"]
-    )
-    adversarial = gan.Adversarial(generator, discriminator, name=params.model_name)
-    adversarial.compile(
-        loss=wasserstein_loss, optimizer=gan.RMSprop(params.lr), metrics=["accuracy"]
-    )
+    discriminator.compile(loss=wasserstein_loss, optimizer=RMSprop(params.lr), metrics=["accuracy"])
+    adversarial = Adversarial(generator, discriminator, name=params.model_name)
+    adversarial.compile(loss=wasserstein_loss, optimizer=RMSprop(params.lr), metrics=["accuracy"])
     return generator, discriminator, adversarial
 
 
+def gan_step(models, draw, params):
+    """Algorithm 1, lines 2 to 11: n_critic updates of the critic, then one of the generator."""
+    generator, discriminator, adversarial = models
+    real = tf.ones((draw.batch_size, 1))
+    for _ in range(params.n_critic):
+        # inference mode: the listing draws its fakes with `predict`, by moving averages
+        real_images = draw.images()
+        fake_images = generator(draw.noise(), training=False)
+        # batches of their own: in a single one, labels of opposite sign and small clipped
+        # weights would cancel
+        discriminator.train_step((real_images, real))
+        discriminator.train_step((fake_images, -real))
+        clip_weights(discriminator, params.clip_value)
+    # the generator: fresh noise, to be scored as real
+    adversarial.train_step((draw.noise(), real))
+
+    metrics = gan.step_metrics(discriminator, adversarial)
+    # mean D(x) - mean D(g(z)): the critic's loss is the mean of -D(x) and D(g(z)) over its updates
+    metrics["wasserstein_estimate"] = -2 * metrics["discriminator_loss"]
+    return metrics
+
+
+def train(models, dataset, params):
+    """Take the steps that are left of the run, with a sample grid of the same 16 noise vectors."""
+    generator, _, _ = models
+    draw = data.Sampler(params, dataset.x_train)
+    plot = partial(gan.plot_images, generator, draw.noise(16))
+    train_step = distribute.compile(gan_step, models, draw, params)
+    with open_run(models, draw.rng, params, plot) as run:
+        for step in run.steps():
+            run.log(step, train_step())
+
+
 def build_and_train_models(params):
-    x_train, _ = data.load(params.data)
-    train(build_models(params, x_train.shape[1]), x_train, params)
-
-
-def parser():
-    result = flags.Parser(__doc__, model_name="wgan_mnist", lr=5e-5)
-    add = result.algorithm.add_argument
-    add(
-        "--n-critic",
-        type=flags.whole_number(1),
-        default=5,
-        help="critic updates a step (%(default)s)",
-    )
-    add(
-        "--clip-value",
-        type=flags.number,
-        default=0.01,
-        help="bound of the critic's weights (%(default)s)",
-    )
-    add("--batch-norm", action="store_true", help="batch normalization in the critic (Fig. 8.5)")
-    return result
+    dataset = data.load(params.data)
+    train(build_models(params, dataset), dataset, params)
 
 
 if __name__ == "__main__":
-    flags.main(parser(), build_and_train_models)
+    cli.main(parser, build_and_train_models)

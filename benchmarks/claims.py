@@ -17,9 +17,9 @@ import sys
 from pathlib import Path
 from statistics import mean, stdev
 
-from lib import data, flags, gan, scores
+from lib import cli, data, evaluation, flags, generator_file
 from lib.files import atomic
-from lib.run import sample_grids
+from lib.folder import sample_grids
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -88,7 +88,7 @@ def score(folder: Path, steps: int) -> dict:
     if not path.exists():
         generator = load(folder)
         print(f"scoring {folder}", flush=True)
-        found = scores.evaluate(generator, SCORE_SEED)
+        found = evaluation.evaluate(generator, SCORE_SEED)
         with atomic(path) as temporary:
             temporary.write_text(json.dumps(found))
     return json.loads(path.read_text())
@@ -96,18 +96,18 @@ def score(folder: Path, steps: int) -> dict:
 
 def load(folder: Path):
     conditional = folder.name.startswith(CONDITIONAL)
-    return gan.load_generator(folder.with_name(f"{folder.name}.h5"), conditional)
+    return generator_file.load(folder.with_name(f"{folder.name}.h5"), conditional)
 
 
 def table(found: dict[str, list[dict]]) -> str:
     """Markdown: a row of each model, mean and standard deviation over its seeds."""
     lines = [
-        f"| | {' | '.join(scores.COLUMNS)} |",
-        "| --- |" + " ---: |" * len(scores.COLUMNS),
+        f"| | {' | '.join(evaluation.COLUMNS)} |",
+        "| --- |" + " ---: |" * len(evaluation.COLUMNS),
     ]
     for label, runs in found.items():
         cells = []
-        for key, style in scores.COLUMNS.values():
+        for key, style in evaluation.COLUMNS.values():
             values = [run[key] for run in runs if key in run]
             spread = f" ± {stdev(values):{style}}" if len(values) > 1 else ""
             cells.append(f"{mean(values):{style}}{spread}" if values else "")
@@ -198,7 +198,7 @@ def main() -> None:
     if args.interval > args.steps:
         parser.error("an --interval beyond --steps gives no pictures")
 
-    with flags.one_line_errors(parser):
+    with cli.one_line_errors(parser):
         compare(args)
 
 
@@ -208,7 +208,7 @@ def compare(args: argparse.Namespace) -> None:
     for seed in range(1, args.seeds + 1):
         for label in args.runs:
             folders[label].append(train(label, seed, args))
-    found = {"training images": [scores.evaluate_real(SCORE_SEED)]}
+    found = {"training images": [evaluation.evaluate_real(SCORE_SEED)]}
     found |= {label: [score(run, args.steps) for run in runs] for label, runs in folders.items()}
 
     first = {label: runs[0] for label, runs in folders.items()}

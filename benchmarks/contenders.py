@@ -36,39 +36,27 @@ def requests() -> Iterator[None]:
     answer(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 
-class OnDemand:
-    """Stands in for the scripts' `Run`."""
-
-    def __init__(self, *_):
-        pass
-
-    def __iter__(self):
-        return requests()
-
-    def log(self, figures):
-        from lib import distribute
-
-        for value in figures.values():
-            float(value)  # waits for the step
-        distribute.anywhere(False)  # as Run asks whether to stop
-
-
 def ours(name, precision, batch_size):
-    """The script's own training."""
-    from lib import data, distribute, gan
+    """The script's own step."""
+    from lib import data, distribute, keras2
 
     from tensorflow import keras
 
     keras.utils.set_random_seed(SEED)
     keras.mixed_precision.set_global_policy(precision)
     script = import_module(f"{name}-mnist")
-    params = script.parser().parse_args([f"--batch-size={batch_size}", f"--seed={SEED}"])
-    script.Run = gan.Run = OnDemand
-    x_train, y_train = data.load()
-    labels = [y_train] if name in ("cgan", "acgan") else []
-    with distribute.scope(params):  # one device, unless TF_CONFIG names a cluster
-        models = script.build_models(params, 28, *[y.shape[1] for y in labels])
-        getattr(script, "train", gan.train)(models, x_train, *labels, params)
+    params = script.parser.parse_args([f"--batch-size={batch_size}", f"--seed={SEED}"])
+    dataset = data.load()
+    # one device, unless TF_CONFIG names a cluster
+    with distribute.scope(params) as params:
+        models = script.build_models(params, dataset)
+        keras2.build_for_training(*models[1:])
+        draw = data.Sampler(params, *dataset)
+        step = distribute.compile(script.gan_step, models, draw, params)
+        for _ in requests():
+            for value in step().values():
+                float(value)  # waits for the step
+            distribute.any_worker(False)  # as a run asks whether to stop
 
 
 class ChapterDraws:

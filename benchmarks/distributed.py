@@ -8,16 +8,15 @@ networks. Linux only.
 """
 
 import argparse
-import json
 import os
-import socket
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
 
 from benchmarks.speed import machine
-from lib import flags
+from lib import data, flags
+from tests.helpers import local_cluster
 
 import numpy as np
 
@@ -25,16 +24,6 @@ BATCH_SIZE = 64
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 GIGABITS = (1, 10, 100)
 HOP_SECONDS = 1e-4  # from a machine to its neighbour; taken, not measured
-
-
-def local_cluster(size: int) -> list[str]:
-    """TF_CONFIG of each of `size` workers on this machine, on ports that are free."""
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(size)]
-    places = [f"localhost:{server.getsockname()[1]}" for server in sockets]
-    for server in sockets:
-        server.close()
-    tasks = [{"type": "worker", "index": index} for index in range(size)]
-    return [json.dumps({"cluster": {"worker": places}, "task": task}) for task in tasks]
 
 
 def start(name: str, batch_size: int, cores: list[int], talk: bool) -> list[subprocess.Popen]:
@@ -77,8 +66,8 @@ def megabytes() -> float:
 def gradients(name: str) -> tuple[int, float]:
     """How many updates a step makes, and the megabytes of all their gradients."""
     script = import_module(f"{name}-mnist")
-    params = script.parser().parse_args([])
-    _, discriminator, adversarial = script.build_models(params, 28)
+    params = script.parser.parse_args([])
+    _, discriminator, adversarial = script.build_models(params, data.load())
     critic_updates = 2 * params.n_critic if name == "wgan" else 1
     sizes = [
         sum(4 * weight.shape.num_elements() for weight in model.trainable_variables) / 1e6

@@ -3,7 +3,7 @@
 from importlib import import_module
 from math import prod
 
-import lib  # noqa: F401  (imports TensorFlow quietly)
+from lib import data
 
 import tensorflow as tf
 
@@ -51,9 +51,8 @@ def _operation(op) -> int:
 def of_step(name: str, batch_size: int) -> int:
     """Operations of one step of `name`: wgan, lsgan, ..."""
     script = import_module(f"{name}-mnist")
-    params = script.parser().parse_args([])
-    conditional = name in ("cgan", "acgan")
-    generator, discriminator, adversarial = script.build_models(params, 28, *[10] * conditional)
+    params = script.parser.parse_args([])
+    generator, discriminator, adversarial = script.build_models(params, data.load())
 
     def batch(tensors, size):
         specs = [tf.TensorSpec((size, *tensor.shape[1:])) for tensor in tensors]

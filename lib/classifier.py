@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lib import data
-from lib.files import UserError, atomic
+from lib.errors import UserError
+from lib.files import atomic
 
 import numpy as np
 import tensorflow as tf

@@ -4,8 +4,9 @@ import hashlib
 import zipfile
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
-from lib.files import UserError
+from lib.errors import UserError
 
 import numpy as np
 import tensorflow as tf
@@ -15,12 +16,28 @@ MNIST = Path(__file__).with_name("mnist.npz")
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 
 
-def load(path: str | Path | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Training images and labels: MNIST, or the arrays x_train and y_train of an npz file.
+class Dataset(NamedTuple):
+    """Training images and their labels.
 
-    Returns:
-        x_train: uint8 (N, side, side, 1), the side divisible by 4.
-        y_train: float32 (N, num_labels), one-hot.
+    Attributes:
+        x_train: uint8 (N, side, side, 1), or float32 in [0, 1]; the side is divisible by 4.
+        y_train: one-hot labels, float32 (N, num_labels).
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+
+    @property
+    def image_size(self) -> int:
+        return self.x_train.shape[1]
+
+    @property
+    def num_labels(self) -> int:
+        return self.y_train.shape[1]
+
+
+def load(path: str | Path | None = None) -> Dataset:
+    """MNIST's training images, or the arrays x_train and y_train of an npz file.
 
     Raises:
         UserError: the file is missing, damaged, or not in MNIST's layout.
@@ -50,7 +67,7 @@ def load(path: str | Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     classes = np.unique(y_train)
     if len(classes) < 2 or not np.array_equal(classes, np.arange(len(classes))):
         raise UserError(f"the labels in {path} must be 0, 1, ..., n - 1, all of them in use")
-    return x_train[..., np.newaxis], np.eye(len(classes), dtype=np.float32)[y_train]
+    return Dataset(x_train[..., np.newaxis], np.eye(len(classes), dtype=np.float32)[y_train])
 
 
 def load_test() -> tuple[np.ndarray, np.ndarray]:
@@ -110,6 +127,11 @@ class Sampler:
     def labels(self) -> tf.Tensor:
         """Random labels, each equally likely: float32 (batch, num_labels), one-hot."""
         return sample_labels(self.rng, self.batch_size, self.y_train.shape[1])
+
+    def grid_labels(self, count: int) -> tf.Tensor:
+        """The labels of a sample grid, 0, 1, ..., n - 1, 0, 1, ...: float32 (count, num_labels)."""
+        num_labels = self.y_train.shape[1]
+        return tf.one_hot(tf.range(count) % num_labels, num_labels)
 
     def _rows(self) -> tf.Tensor:
         return self.rng.uniform([self.batch_size], maxval=len(self.x_train), dtype=tf.int64)

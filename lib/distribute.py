@@ -10,14 +10,16 @@ import json
 import os
 import re
 import signal
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
 from zlib import crc32
 
-from lib.files import Stopped, UserError
+from lib.errors import Stopped, UserError
 
 import tensorflow as tf
 
@@ -29,16 +31,17 @@ LOST = (
     tf.errors.DeadlineExceededError,
     tf.errors.InternalError,
 )
-# What may differ between the workers; the chief's seed is everyone's.
-OWN_FLAGS = ("seed", "data", "output_dir", "plot_model", "distribute")
 
 
 @contextmanager
-def scope(params) -> Iterator[None]:
+def scope(params: Namespace) -> Iterator[Namespace]:
     """Train in this context as --distribute and TF_CONFIG say.
 
     Args:
-        params: the flags. In a process that isn't to write, output_dir and plot_model are changed.
+        params: the flags.
+
+    Yields:
+        The flags to train with: a process of a cluster that isn't to write writes elsewhere.
 
     Raises:
         UserError: as `strategy`; the batch can't be split evenly; the workers were started with
@@ -53,16 +56,16 @@ def scope(params) -> Iterator[None]:
         )
     if training.cluster_resolver is None:
         with training.scope():
-            yield
+            yield params
         return
     with ExitStack() as stack:
         stack.enter_context(training.scope())
         try:
             check_agreement(params)
             if not is_chief(training):
-                stack.enter_context(elsewhere(params))
-            yield
-            anywhere(False)  # Nobody leaves while others work, who would take it for a failure.
+                params = stack.enter_context(scratch_output(params))
+            yield params
+            any_worker(False)  # Nobody leaves while others work, who would take it for a failure.
         except LOST as error:
             raise UserError(
                 "another worker is gone, see what it says; to go on from the last checkpoint, "
@@ -141,15 +144,15 @@ def is_chief(training: tf.distribute.MultiWorkerMirroredStrategy) -> bool:
     return (resolver.task_type, resolver.task_id) == (chief, 0)
 
 
-def check_agreement(params) -> None:
+def check_agreement(params: Namespace) -> None:
     """Raise a UserError on every worker unless all were started alike."""
-    facts = {name: value for name, value in vars(params).items() if name not in OWN_FLAGS}
+    facts = {name: getattr(params, name) for name in params.shared}
     if params.resume:
         folder = Path(params.output_dir) / params.model_name
         state = tf.train.get_checkpoint_state(folder / "checkpoints")
         facts["checkpoint"] = state and Path(state.model_checkpoint_path).name
     own = float(crc32(json.dumps(facts, sort_keys=True).encode()))
-    if abs(everywhere(tf.constant(own, tf.float64)) - own) > 0.5:
+    if abs(mean_of_workers(tf.constant(own, tf.float64)) - own) > 0.5:
         raise UserError(
             "the workers differ in script, flags, or the checkpoint to go on from: start all alike, "
             "with the writer's folder"
@@ -157,15 +160,14 @@ def check_agreement(params) -> None:
 
 
 @contextmanager
-def elsewhere(params) -> Iterator[None]:
-    """Have this process write where nobody looks; a run to resume is read from there too."""
+def scratch_output(params: Namespace) -> Iterator[Namespace]:
+    """Flags that have this process write where nobody looks, and resume from a copy there."""
     output_dir = params.output_dir
     with TemporaryDirectory() as place, open(os.devnull, "w") as null, redirect_stdout(null):
         if params.resume:
             copytree(Path(output_dir) / params.model_name, Path(place) / params.model_name)
-        params.output_dir, params.plot_model = place, None
         try:
-            yield
+            yield Namespace(**vars(params) | {"output_dir": place, "plot_model": None})
         except (UserError, Stopped) as error:
             error.args = (str(error).replace(place, output_dir),)
             raise
@@ -187,20 +189,29 @@ def on_replicas(function: Callable):
 
 
 @tf.function
-def everywhere(value: tf.Tensor) -> tf.Tensor:
+def mean_of_workers(value: tf.Tensor) -> tf.Tensor:
     """The mean over all processes, each of which must call this."""
     return on_replicas(lambda: tf.identity(value))
 
 
-def anywhere(flag: bool) -> bool:
+def any_worker(flag: bool) -> bool:
     """Whether `flag` holds in any process of the cluster, each of which must ask."""
     if tf.distribute.get_strategy().cluster_resolver is None:
         return flag
-    return bool(everywhere(tf.constant(float(flag))) > 0)
+    return bool(mean_of_workers(tf.constant(float(flag))) > 0)
 
 
-def step(function: Callable[[], dict]) -> Callable[[], dict]:
-    """Compile a training step. All replicas take it; the figures are the means of theirs."""
+def compile(step: Callable[..., dict], *arguments) -> Callable[[], dict]:
+    """Compile a training step on its arguments, as one graph.
+
+    Args:
+        step: returns its metrics as scalars.
+        arguments: of the step.
+
+    Returns:
+        Takes the step on all replicas, and returns the means of their metrics.
+    """
+    bound = partial(step, *arguments)
     if not tf.distribute.has_strategy():
-        return tf.function(function)
-    return tf.function(lambda: on_replicas(function))
+        return tf.function(bound)
+    return tf.function(lambda: on_replicas(bound))

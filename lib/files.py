@@ -1,21 +1,9 @@
-"""Files that are written whole or not at all, and what ends a program in one line."""
+"""Files that are written whole or not at all."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-
-class UserError(ValueError):
-    """Something the user can put right; its text says what is wrong and what to do."""
-
-
-class Stopped(Exception):
-    """A signal ended the run, which is saved; the text says how to go on."""
-
-    def __init__(self, message: str, status: int):
-        super().__init__(message)
-        self.status = status
 
 
 @contextmanager

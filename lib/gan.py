@@ -5,16 +5,15 @@ chapter's changes: sigmoid images in [0, 1], and no batch normalization in the
 discriminator.
 """
 
-import json
 from functools import partial
-from math import ceil, isqrt
+from math import ceil
 from pathlib import Path
 
 from lib import data, distribute
-from lib.files import UserError, atomic
-from lib.run import Run, figures
+from lib.errors import UserError
+from lib.files import atomic
+from lib.keras2 import BatchNormalization
 
-import h5py
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
@@ -116,128 +115,65 @@ def discriminator(
     )
 
 
-class BatchNormalization(layers.BatchNormalization):
-    """Batch normalization of images by TensorFlow's fused operation, as Keras 2 computes it.
-
-    Keras 3 strings together a dozen passes over the images, in float32 whatever the
-    precision, and leaves Bessel's correction out of the moving variance.
-
-    Ioffe and Szegedy 2015, arXiv:1502.03167.
-    """
-
-    def call(self, inputs, training=None, mask=None):
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs,
-            self.gamma,
-            self.beta,
-            self.moving_mean,
-            self.moving_variance,
-            epsilon=self.epsilon,
-            is_training=bool(training),
-            exponential_avg_factor=1 - self.momentum,
-        )
-        if training:
-            mean, variance = distribute.mean([mean, variance])
-            self.moving_mean.assign(mean)
-            self.moving_variance.assign(variance)
-        return outputs
-
-
-class Adversarial(keras.Model):
-    """Generator and discriminator in a row, of which the generator alone is trained.
-
-    Stands for the chapter's `discriminator.trainable = False`, which in Keras 3 would
-    freeze the discriminator in its own training as well. As a frozen model did in Keras 2,
-    the discriminator runs in inference mode here.
-    """
-
-    def __init__(self, generator, discriminator, name="adversarial", **kwargs):
-        super().__init__(name=name, dtype="float32", **kwargs)  # noise goes in as drawn
-        self.generator = generator
-        self.discriminator = discriminator
-        self.output_names = discriminator.output_names
-        self(generator.input)  # builds it, for the summary
-
-    def call(self, inputs, training=None):
-        images = self.generator(inputs, training=training)
-        if len(self.discriminator.inputs) > 1:  # CGAN: judged by the same labels
-            images = [images, inputs[1]]
-        return self.discriminator(images, training=False)
-
-    @property
-    def trainable_weights(self):
-        return self.generator.trainable_weights
-
-    @property
-    def trainable_variables(self):  # from these Keras builds the optimizer
-        return self.generator.trainable_variables
-
-    @property
-    def non_trainable_weights(self):  # the summary counts them
-        return self.generator.non_trainable_weights + self.discriminator.weights
-
-
-class RMSprop(keras.optimizers.Adam):
-    """RMSprop as Keras 2 computes it, for the chapter's learning rates to mean the same.
-
-    Keras 2 divides by sqrt(v) + epsilon, Keras 3 by sqrt(v + epsilon), which swallows the
-    WGAN generator's first gradients of 1e-6 to 1e-4. Adam divides as Keras 2 did; without
-    its momentum and bias correction (beta1 and both powers 0) it is RMSprop, and TensorFlow
-    has it in one operation.
+def dcgan_step(models, draw: data.Sampler, params) -> dict[str, tf.Tensor]:
+    """One step of DCGAN: an update of the discriminator, then one of the generator.
 
     Args:
-        lr: learning rate.
-        decay: the rate at step n is lr / (1 + decay * n).
+        models: (generator, discriminator, adversarial), the last two compiled.
+        draw: draws the batches.
+        params: not used, as DCGAN's step has no hyperparameters of its own.
+
+    Returns:
+        What `step_metrics` returns.
     """
-
-    def __init__(self, lr: float, decay: float = 0.0):
-        schedule = keras.optimizers.schedules.InverseTimeDecay(lr, 1, decay)
-        super().__init__(schedule, beta_1=0.0, beta_2=0.9, epsilon=1e-7)
-
-    def update_step(self, gradient, variable, learning_rate):
-        index = self._get_variable_index(variable)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
-            beta1_power=0.0,
-            beta2_power=0.0,
-            lr=learning_rate,
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
-            grad=gradient,
-        )
+    generator, discriminator, adversarial = models
+    real, fake = tf.ones((draw.batch_size, 1)), tf.zeros((draw.batch_size, 1))
+    # the discriminator: one batch of real images (1.0) and fake ones (0.0), which are drawn
+    # as `predict` draws them, by batch normalization's moving averages
+    real_images = draw.images()
+    fake_images = generator(draw.noise(), training=False)
+    x = tf.concat([real_images, fake_images], axis=0)
+    y = tf.concat([real, fake], axis=0)
+    discriminator.train_step((x, y))
+    # the generator: fresh noise, to be taken for real
+    adversarial.train_step((draw.noise(), real))
+    return step_metrics(discriminator, adversarial)
 
 
 def train(models, x_train, params) -> None:
-    """The DCGAN trainer, for every GAN that differs from DCGAN in its loss alone.
+    """The DCGAN trainer.
 
     Args:
         models: (generator, discriminator, adversarial), the last two compiled.
         x_train: uint8 (N, side, side, 1), or float32 in [0, 1].
-        params: batch_size, latent_size, seed, and what `Run` asks for.
+        params: batch_size, latent_size, seed, and what `open_run` asks for.
+
+    Raises:
+        As `open_run`.
     """
-    generator, discriminator, adversarial = models
+    from lib.run import open_run  # here: who only builds networks needs no runs
+
+    generator, _, _ = models
     draw = data.Sampler(params, x_train)
-    noise_input = draw.noise(16)
-    real, fake = tf.ones((draw.batch_size, 1)), tf.zeros((draw.batch_size, 1))
+    plot = partial(plot_images, generator, draw.noise(16))
+    train_step = distribute.compile(dcgan_step, models, draw, params)
+    with open_run(models, draw.rng, params, plot) as run:
+        for step in run.steps():
+            run.log(step, train_step())
 
-    @distribute.step
-    def train_step():
-        # the discriminator: one batch of real images (1.0) and fake ones (0.0)
-        real_images = draw.images()
-        fake_images = generator(draw.noise(), training=False)
-        x = tf.concat([real_images, fake_images], axis=0)
-        y = tf.concat([real, fake], axis=0)
-        discriminator.train_step((x, y))
-        # the generator: fresh noise, to be taken for real
-        adversarial.train_step((draw.noise(), real))
-        return figures(discriminator, adversarial)
 
-    run = Run(models, draw.rng, params, partial(plot_images, generator, noise_input))
-    for _ in run:
-        run.log(train_step())
+def step_metrics(discriminator: keras.Model, adversarial: keras.Model) -> dict[str, tf.Tensor]:
+    """The metrics of both models over one step, as scalars; the next step's start afresh.
+
+    Belongs at the end of a step. The names are Keras's, behind the model's:
+    discriminator_loss, discriminator_accuracy, adversarial_loss, ...
+    """
+    result = {}
+    for name, model in ("discriminator", discriminator), ("adversarial", adversarial):
+        for key, value in model.get_metrics_result().items():
+            result[f"{name}_{key}"] = value
+        model.reset_metrics()
+    return result
 
 
 def plot_images(
@@ -289,56 +225,6 @@ def grid_shape(count: int) -> tuple[int, int]:
     """Rows and columns of the squarest grid that holds `count` images."""
     cols = ceil(count**0.5)
     return ceil(count / cols), cols
-
-
-def load_generator(path: str | Path, conditional: bool) -> keras.Model:
-    """A generator from an h5 file of this project or of the chapter's code on Keras 2.
-
-    Only the inputs' widths and the weights are read. Keras's `load_model` would build
-    whatever network the file describes, and fails on Keras 2's files.
-
-    Args:
-        path: whole-model file as `Model.save` writes it.
-        conditional: whether the generator is to take labels beside the noise.
-
-    Raises:
-        UserError: no such file, no such generator, or one for other scripts.
-    """
-    path = Path(path)
-    if path.is_dir() or path.suffix != ".h5":
-        raise UserError(f"{path} is no .h5 file: give a generator as a training run writes it")
-    if not path.exists():
-        raise UserError(f"there is no file {path}: train first, or give another one")
-    try:
-        with h5py.File(path) as file:
-            config = json.loads(file.attrs["model_config"])["config"]
-        found = [(layer["class_name"], layer["config"]) for layer in config["layers"]]
-        # Keras 2 calls it batch_input_shape, Keras 3 batch_shape.
-        widths = [
-            (settings.get("batch_shape") or settings["batch_input_shape"])[1]
-            for name, settings in found
-            if name == "InputLayer"
-        ]
-        units = next(settings["units"] for name, settings in found if name == "Dense")
-        inputs = [keras.Input((width,)) for width in widths]
-        model = generator(inputs[0], 4 * isqrt(units // 128), codes=inputs[1:] or None)
-        model.load_weights(path)
-    except Exception as error:  # there is no end to what a stranger's file can hold
-        raise UserError(
-            f"{path} holds no whole generator of these scripts: give one as they write it"
-        ) from error
-    if len(widths) > 2:
-        raise UserError(f"{path} takes latent codes: none of these scripts samples from it")
-    if len(widths) == 1 and conditional:
-        raise UserError(
-            f"{path} draws from noise alone: sample from it with wgan-mnist.py, "
-            "lsgan-mnist.py or dcgan-mnist.py"
-        )
-    if len(widths) == 2 and not conditional:
-        raise UserError(
-            f"{path} draws a digit of choice: sample from it with acgan-mnist.py or cgan-mnist.py"
-        )
-    return model
 
 
 def test_generator(

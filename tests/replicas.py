@@ -8,7 +8,7 @@ import sys
 from hashlib import sha256
 from importlib import import_module
 
-from lib import data, distribute, flags
+from lib import cli, data, distribute, flags, keras2
 
 import numpy as np
 import tensorflow as tf
@@ -24,8 +24,9 @@ def train_discriminator(devices, name, words, x, y, steps):
     keras.utils.set_random_seed(1)
     script = import_module(f"{name}-mnist")
     with strategy.scope():
-        _, model, _ = script.build_models(script.parser().parse_args(words), 28)
-        model._symbolic_build(data_batch=(model.input, model.output))
+        models = script.build_models(script.parser.parse_args(words), data.load())
+        keras2.build_for_training(*models[1:])
+    model = models[1]
 
     def state():
         averages = [v for v in model.optimizer.variables if v.path.endswith("velocity")]
@@ -95,8 +96,10 @@ def averages():
 
 def draws(*words):
     """What each replica of this process draws first: an image and noise."""
-    params = flags.Parser("", "draws", lr=1.0).parse_args([f"--batch-size={BATCH}", *words])
-    with distribute.scope(params):
+    parser = flags.Parser("", "draws")
+    parser.add_hyperparameter("--batch-size", BATCH, "")
+    parser.add_hyperparameter("--latent-size", 100, "")
+    with distribute.scope(parser.parse_args(words)) as params:
         strategy = tf.distribute.get_strategy()
         draw = data.Sampler(params, data.load()[0])
         drawn = tf.function(strategy.run)(lambda: (draw.images(), draw.noise()))
@@ -108,9 +111,9 @@ def train(name, *words):
     """The script itself, and what its weights end as in this process."""
     script, models = import_module(f"{name}-mnist"), []
     build_models = script.build_models
-    script.build_models = lambda *sizes: models.extend(build_models(*sizes)) or models
+    script.build_models = lambda *args: models.extend(build_models(*args)) or models
     sys.argv = [f"{name}-mnist.py", *words]
-    flags.main(script.parser(), script.build_and_train_models)
+    cli.main(script.parser, script.build_and_train_models)
     generator, discriminator, _ = models
     return {
         "generator": digest(generator.get_weights()),

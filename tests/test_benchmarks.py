@@ -1,13 +1,16 @@
-"""The benchmark's counting against hand-worked numbers, and its smallest run."""
+"""The benchmarks: counting against hand-worked numbers, tables, and the smallest runs."""
 
+import json
 import subprocess
 import sys
 
-from benchmarks import flops
+from benchmarks import claims, flops
+from lib import evaluation
 
+import matplotlib.pyplot as plt
 import pytest
 import tensorflow as tf
-from conftest import ROOT
+from helpers import ROOT
 from tensorflow.keras import layers
 
 # Multiplications of the networks, for one image: weights times the positions they meet.
@@ -90,3 +93,43 @@ def test_benchmark_runs():
     growth = [float(cell) for cell in rows[-1][1:]]
     assert len(growth) == 4
     assert min(growth) > 0
+
+
+def test_table_of_claims():
+    keys = [key for key, _ in evaluation.COLUMNS.values()]
+    plain, labelled = keys[:5], keys
+    found = {
+        "one seed": [dict.fromkeys(plain, 0.5)],
+        "two seeds": [dict.fromkeys(labelled, 0.25), dict.fromkeys(labelled, 0.75)],
+    }
+    rows = [line.strip("| ").split(" | ") for line in claims.table(found).splitlines()]
+    assert rows[2] == ["one seed", "0.50", "0.50", "0.500", "0.500", "0.500"]
+    assert rows[3][1] == "0.50 ± 0.35"  # the standard deviation of 0.25 and 0.75
+    assert rows[3][7] == "0.500 ± 0.354"
+    digits = [{"digit_accuracy": [0.2] * 10, "digit_diversity": [1] * 10}, {}]
+    digits[1] = {"digit_accuracy": [0.4] * 10, "digit_diversity": [1] * 10}
+    text = claims.digit_table({"acgan": digits, "wgan": [{}]})
+    assert "| acgan: accuracy | 0.300 |" in text
+    assert "wgan" not in text
+
+
+def test_claims_are_not_trained_twice(few_images, tmp_path, monkeypatch):
+    flags = ["--runs", "acgan", "--seeds=1", "--interval=4", f"--output-dir={tmp_path}"]
+    weights_file = tmp_path / "acgan-seed1" / "acgan_mnist.h5"
+
+    def run(steps):
+        monkeypatch.setattr("sys.argv", ["claims", *flags, f"--steps={steps}"])
+        claims.main()
+        return weights_file.stat().st_mtime_ns
+
+    first = run(4)
+    assert run(4) == first
+    assert run(5) > first
+    assert json.loads((tmp_path / "acgan-seed1/acgan_mnist/run.json").read_text())["steps"] == 5
+    text = (tmp_path / "claims.md").read_text()
+    assert text.startswith("5 steps")
+    with pytest.raises(SystemExit, match="2"):  # nor is the result of 5 steps passed off as of 4
+        run(4)
+    assert "| acgan |" in text
+    for picture in "grids.png", "digits.png", "coverage.png":
+        assert min(plt.imread(tmp_path / picture).shape[:2]) > 90

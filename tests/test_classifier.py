@@ -1,7 +1,7 @@
 """The classifier that the scores are read from."""
 
 from lib import classifier, data
-from lib.files import UserError
+from lib.errors import UserError
 
 import numpy as np
 import pytest

@@ -4,7 +4,7 @@ import shutil
 from types import SimpleNamespace
 
 from lib import data
-from lib.files import UserError
+from lib.errors import UserError
 
 import numpy as np
 import pytest

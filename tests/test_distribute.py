@@ -8,13 +8,12 @@ import subprocess
 import sys
 import time
 
-from benchmarks.distributed import local_cluster
 from lib import distribute
-from lib.files import UserError
+from lib.errors import UserError
 
 import numpy as np
 import pytest
-from conftest import ROOT, run_script
+from helpers import ROOT, local_cluster, run_script
 
 FLAGS = ["--batch-size=8", "--save-interval=2", "--log-interval=2"]
 

@@ -1,25 +1,17 @@
-"""--evaluate, --evaluate-interval and --plot-model, and the driver of the chapter's claims."""
+"""--evaluate, --evaluate-interval and --plot-model, ."""
 
 import csv
 import json
 import shutil
 from functools import partial
 
-from benchmarks import claims
-from lib import gan, scores
+from lib import evaluation, gan
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from helpers import FEW_STEPS, events, main, train
 from tensorflow import keras
-from test_run import events, train
-from test_scripts import FEW_STEPS, main
-
-
-@pytest.fixture
-def few_images(monkeypatch):
-    monkeypatch.setattr(scores, "evaluate", partial(scores.evaluate, count=1000))
-    monkeypatch.setattr(scores, "evaluate_real", partial(scores.evaluate_real, count=1000))
 
 
 @pytest.fixture
@@ -50,7 +42,7 @@ def test_evaluate(generator, few_images, monkeypatch, capsys):
 
 
 def test_evaluate_draws_10000_images(generator, monkeypatch):
-    monkeypatch.setattr(scores, "evaluate_real", partial(scores.evaluate_real, count=1000))
+    monkeypatch.setattr(evaluation, "evaluate_real", partial(evaluation.evaluate_real, count=1000))
     assert main("acgan", ["--generator=some.h5", "--evaluate"], monkeypatch) == 0
     with open("test_outputs/some_scores.json") as file:
         assert json.load(file)["some.h5"]["count"] == 10_000
@@ -84,20 +76,20 @@ def test_scores_of_other_images_are_refused_before_training(tmp_path, monkeypatc
 
 
 def test_scores_join_the_history(few_images, tmp_path, mnist):
-    generator, *_ = train("lsgan", tmp_path, mnist[0], "--evaluate-interval=4", steps=8)
+    generator, *_ = train("lsgan", tmp_path, mnist, "--evaluate-interval=4", steps=8)
     with open(tmp_path / "lsgan_mnist" / "history.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["3", "4", "6", "8"]
     assert [bool(row["recall"]) for row in rows] == [False, True, False, True]
-    expected = scores.totals(scores.evaluate(generator, seed=5))
+    expected = evaluation.scalars(evaluation.evaluate(generator, seed=5))
     assert {key: float(rows[-1][key]) for key in expected} == expected
     assert {"frechet_distance", "precision", "total_variation"} <= set(expected)
     assert {(4, "recall"), (8, "recall")} <= set(events(tmp_path / "lsgan_mnist"))
 
 
 def test_scores_change_nothing_that_is_trained(few_images, tmp_path, mnist):
-    plain, *_ = train("lsgan", tmp_path / "plain", mnist[0], steps=6)
-    scored, *_ = train("lsgan", tmp_path / "scored", mnist[0], "--evaluate-interval=2", steps=6)
+    plain, *_ = train("lsgan", tmp_path / "plain", mnist, steps=6)
+    scored, *_ = train("lsgan", tmp_path / "scored", mnist, "--evaluate-interval=2", steps=6)
     for one, other in zip(plain.get_weights(), scored.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -118,43 +110,3 @@ def test_plot_model_without_graphviz(tmp_path, monkeypatch, capsys):
     assert error.count("\n") == 1
     assert "install" in error
     assert not list(tmp_path.iterdir())
-
-
-def test_table_of_claims():
-    keys = [key for key, _ in scores.COLUMNS.values()]
-    plain, labelled = keys[:5], keys
-    found = {
-        "one seed": [dict.fromkeys(plain, 0.5)],
-        "two seeds": [dict.fromkeys(labelled, 0.25), dict.fromkeys(labelled, 0.75)],
-    }
-    rows = [line.strip("| ").split(" | ") for line in claims.table(found).splitlines()]
-    assert rows[2] == ["one seed", "0.50", "0.50", "0.500", "0.500", "0.500"]
-    assert rows[3][1] == "0.50 ± 0.35"  # the standard deviation of 0.25 and 0.75
-    assert rows[3][7] == "0.500 ± 0.354"
-    digits = [{"digit_accuracy": [0.2] * 10, "digit_diversity": [1] * 10}, {}]
-    digits[1] = {"digit_accuracy": [0.4] * 10, "digit_diversity": [1] * 10}
-    text = claims.digit_table({"acgan": digits, "wgan": [{}]})
-    assert "| acgan: accuracy | 0.300 |" in text
-    assert "wgan" not in text
-
-
-def test_claims_are_not_trained_twice(few_images, tmp_path, monkeypatch):
-    flags = ["--runs", "acgan", "--seeds=1", "--interval=4", f"--output-dir={tmp_path}"]
-    weights_file = tmp_path / "acgan-seed1" / "acgan_mnist.h5"
-
-    def run(steps):
-        monkeypatch.setattr("sys.argv", ["claims", *flags, f"--steps={steps}"])
-        claims.main()
-        return weights_file.stat().st_mtime_ns
-
-    first = run(4)
-    assert run(4) == first
-    assert run(5) > first
-    assert json.loads((tmp_path / "acgan-seed1/acgan_mnist/run.json").read_text())["steps"] == 5
-    text = (tmp_path / "claims.md").read_text()
-    assert text.startswith("5 steps")
-    with pytest.raises(SystemExit, match="2"):  # nor is the result of 5 steps passed off as of 4
-        run(4)
-    assert "| acgan |" in text
-    for picture in "grids.png", "digits.png", "coverage.png":
-        assert min(plt.imread(tmp_path / picture).shape[:2]) > 90

@@ -13,7 +13,7 @@ from lib import data
 
 import numpy as np
 import pytest
-from conftest import script
+from helpers import CONDITIONAL, script
 from tensorflow import keras
 
 STEPS = 8
@@ -21,15 +21,15 @@ LISTINGS = Path(__file__).with_name("keras2_listings.py")
 PARTS = ("generator", "discriminator")
 
 
-def draws(params, x_train, y_train):
+def draws(name, params, dataset):
     """What the script draws, in its order: an array of batches for each kind."""
-    draw = data.Sampler(params, x_train, y_train)
+    draw = data.Sampler(params, *dataset)
     draw.noise(16)  # of the sample grid
     kinds = {"images": [], "image_labels": [], "noise": [], "labels": []}
 
     def noise():
         kinds["noise"].append(draw.noise())
-        if params.model_name in ("cgan_mnist", "acgan_mnist"):
+        if name in CONDITIONAL:
             kinds["labels"].append(draw.labels())
 
     for _ in range(STEPS):
@@ -54,20 +54,19 @@ def relative_distance(ours, theirs, origin):
     return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs - origin)
 
 
-def compare(name, flags, folder, x_train, y_train):
+def compare(name, flags, folder, dataset):
     """Relative distances of generator, discriminator (WGAN: its biases too) and each loss."""
     module = script(name)
-    params = module.parser().parse_args(
+    params = module.parser.parse_args(
         [f"--train-steps={STEPS}", "--log-interval=1", "--seed=7", f"--output-dir={folder}", *flags]
     )
     keras.utils.set_random_seed(params.seed)
-    conditional = name in ("cgan", "acgan")
-    models = module.build_models(params, 28, *([10] if conditional else []))
+    models = module.build_models(params, dataset)
     for weight in models[1].trainable_weights:
         if weight.path.endswith("bias"):  # far enough from 0 for clipping to matter
             weight.assign(keras.random.uniform(weight.shape, -0.02, 0.02, seed=1))
     start = {part: model.get_weights() for part, model in zip(PARTS, models[:2], strict=True)}
-    arrays = draws(params, x_train, y_train) | {"steps": STEPS}
+    arrays = draws(name, params, dataset) | {"steps": STEPS}
     for part in PARTS:
         arrays |= numbered(part, start[part])
     np.savez(folder / "start.npz", **arrays)
@@ -75,8 +74,7 @@ def compare(name, flags, folder, x_train, y_train):
     subprocess.run([sys.executable, LISTINGS, name, *files, *flags], check=True)
     listing = np.load(folder / "end.npz")
 
-    train = getattr(module, "train", module.gan.train)
-    train(models, x_train, *([y_train] if conditional else []), params)
+    module.train(models, dataset, params)
     result = {}
     for part, model in zip(PARTS, models[:2], strict=True):
         ours, origin = model.get_weights(), start[part]
@@ -107,7 +105,7 @@ def compare(name, flags, folder, x_train, y_train):
     ],
 )
 def test_training_is_the_chapters(name, flags, tmp_path, mnist):
-    result = compare(name, flags, tmp_path, *mnist)
+    result = compare(name, flags, tmp_path, mnist)
     print(name, *flags, {key: round(float(value), 4) for key, value in result.items()})
     assert result.pop("discriminator") <= 0.005
     assert result.pop("generator") <= 0.04

@@ -2,17 +2,14 @@
 
 import json
 
-from lib import flags, gan
+from lib import flags, generator_file
 
 import h5py
 import numpy as np
 import pytest
-from conftest import SCRIPTS, run_script, script
+from helpers import FEW_STEPS, SCRIPTS, main, run_script, script, train
 from tensorflow import keras
-from test_run import train
-from test_scripts import main
 
-FLAGS = ["--train-steps=4", "--save-interval=2", "--log-interval=2", "--batch-size=8", "--seed=3"]
 needs_bfloat16 = pytest.mark.skipif(not flags.has_bfloat16(), reason="refused on this processor")
 
 
@@ -29,7 +26,7 @@ def test_generator_file_is_the_same_as_float32s(tmp_path):
     for precision in "float32", "mixed_bfloat16":
         folder = tmp_path / precision
         folder.mkdir()
-        done = run_script("acgan", *FLAGS, f"--precision={precision}", cwd=folder)
+        done = run_script("acgan", *FEW_STEPS, "--seed=3", f"--precision={precision}", cwd=folder)
         assert (done.returncode, done.stderr) == (0, "")
         with h5py.File(folder / "acgan_mnist.h5") as file:
             arrays = {}
@@ -46,15 +43,14 @@ def test_generator_file_is_the_same_as_float32s(tmp_path):
     inputs = [np.full((10, 100), 0.5, "float32"), np.eye(10, dtype="float32")]
     path = folder / "acgan_mnist.h5"
     images = keras.models.load_model(path, compile=False)(inputs)
-    np.testing.assert_allclose(images, gan.load_generator(path, True)(inputs), atol=1e-6)
+    np.testing.assert_allclose(images, generator_file.load(path, True)(inputs), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_weights_and_outputs_stay_float32(name, bfloat16):
+def test_weights_and_outputs_stay_float32(name, bfloat16, mnist):
     module = script(name)
-    params = module.parser().parse_args([])
-    conditional = name in ("cgan", "acgan")
-    generator, discriminator, adversarial = module.build_models(params, 28, *[10] * conditional)
+    params = module.parser.parse_args([])
+    generator, discriminator, adversarial = module.build_models(params, mnist)
     for model in generator, discriminator, adversarial:
         assert {weight.dtype for weight in model.weights} == {"float32"}
     for tensor in generator.outputs + discriminator.outputs:
@@ -67,7 +63,7 @@ def test_weights_and_outputs_stay_float32(name, bfloat16):
 
 def test_losses_run_alike(tmp_path, mnist):
     def losses(folder):
-        train("lsgan", folder, mnist[0], "--log-interval=1", "--batch-size=32", steps=8)
+        train("lsgan", folder, mnist, "--log-interval=1", "--batch-size=32", steps=8)
         return np.genfromtxt(folder / "lsgan_mnist" / "history.csv", delimiter=",")[1:, [1, 3]]
 
     exact = losses(tmp_path / "float32")
@@ -81,9 +77,9 @@ def test_losses_run_alike(tmp_path, mnist):
 
 
 def test_resumed_run_equals_the_uninterrupted_one(tmp_path, mnist, bfloat16):
-    whole, *_ = train("lsgan", tmp_path / "whole", mnist[0], steps=6)
-    train("lsgan", tmp_path / "parts", mnist[0], steps=3)
-    parts, *_ = train("lsgan", tmp_path / "parts", mnist[0], "--resume", steps=6)
+    whole, *_ = train("lsgan", tmp_path / "whole", mnist, steps=6)
+    train("lsgan", tmp_path / "parts", mnist, steps=3)
+    parts, *_ = train("lsgan", tmp_path / "parts", mnist, "--resume", steps=6)
     for ours, theirs in zip(parts.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

@@ -12,42 +12,26 @@ import subprocess
 import sys
 import time
 
-from lib import gan, run
-from lib.files import UserError
+from lib import data, folder, run
+from lib.errors import Stopped, UserError
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, run_script, script
+from helpers import ROOT, events, run_script, train
 from PIL import Image
-from tensorflow import keras
 
 KILLED_STEPS = 60
-FLAGS = ["--batch-size=8", "--save-interval=4", "--log-interval=3", "--seed=5"]
 
 
-def train(name, folder, x_train, *flags, steps=10):
-    """Train in this process; returns the models."""
-    module = script(name)
-    params = module.parser().parse_args(
-        [f"--train-steps={steps}", f"--output-dir={folder}", *FLAGS, *flags]
-    )
-    keras.utils.set_random_seed(params.seed)
-    models = module.build_models(params, 28)
-    getattr(module, "train", gan.train)(models, x_train, params)
-    return models
+def signal_at(step, signum):
+    """Has this process signalled while it works on `step`."""
 
-
-def signal_at(step, signum, monkeypatch):
-    """Have this process signalled while it works on `step`."""
-    log = run.Run.log
-
-    def log_and_signal(self, figures):
-        log(self, figures)
-        if self.progress.step + 1 == step:
+    def meddle(current, _models):
+        if current == step:
             os.kill(os.getpid(), signum)
 
-    monkeypatch.setattr(run.Run, "log", log_and_signal)
+    return meddle
 
 
 def results(folder, name):
@@ -62,43 +46,32 @@ def results(folder, name):
 
 
 def test_checkpoint_of_another_version_is_refused(tmp_path, mnist):
-    train("dcgan", tmp_path, mnist[0], steps=2)
+    train("dcgan", tmp_path, mnist, steps=2)
     facts = tmp_path / "dcgan_mnist" / "run.json"
     record = json.loads(facts.read_text())
     del record["hyperparameters"]["batch_norm"]  # that version knew no such thing
     facts.write_text(json.dumps(record))
     with pytest.raises(UserError, match="another version.*--overwrite"):
-        train("dcgan", tmp_path, mnist[0], "--resume", "--batch-norm", steps=4)
-
-
-def events(place):
-    """Every (step, tag) in the TensorBoard events, in order."""
-    found = []
-    for path in sorted(place.glob("tensorboard/*")):
-        for record in tf.data.TFRecordDataset(str(path)):
-            event = tf.compat.v1.Event.FromString(record.numpy())
-            found += [(event.step, value.tag) for value in event.summary.value]
-    return sorted(found)
+        train("dcgan", tmp_path, mnist, "--resume", "--batch-norm", steps=4)
 
 
 @pytest.fixture(scope="module", params=["wgan", "lsgan"])
 def whole(request, tmp_path_factory, mnist):
     """An uninterrupted run: its name, folder and generator's weights."""
     folder = tmp_path_factory.mktemp("whole")
-    generator, _, _ = train(request.param, folder, mnist[0])
+    generator, _, _ = train(request.param, folder, mnist)
     return request.param, folder, generator.get_weights()
 
 
-def test_resumed_run_equals_the_uninterrupted_one(whole, tmp_path, mnist, monkeypatch):
+def test_resumed_run_equals_the_uninterrupted_one(whole, tmp_path, mnist):
     name, folder, weights = whole
     for step, signum in (2, signal.SIGINT), (4, signal.SIGTERM), (9, signal.SIGINT):
-        with monkeypatch.context() as patch:
-            signal_at(step, signum, patch)
-            with pytest.raises(run.Stopped, match=f"after step {step}.*--resume") as stopped:
-                train(name, tmp_path, mnist[0], *["--resume"] * (step > 2))
+        resume = ["--resume"] * (step > 2)
+        with pytest.raises(Stopped, match=f"after step {step}.*--resume") as stopped:
+            train(name, tmp_path, mnist, *resume, meddle=signal_at(step, signum))
         assert stopped.value.status == 128 + signum
         assert not (tmp_path / f"{name}_mnist.h5").exists()
-    generator, _, _ = train(name, tmp_path, mnist[0], "--resume")
+    generator, _, _ = train(name, tmp_path, mnist, "--resume")
     for ours, theirs in zip(generator.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert results(tmp_path, name) == results(folder, name)
@@ -106,8 +79,8 @@ def test_resumed_run_equals_the_uninterrupted_one(whole, tmp_path, mnist, monkey
 
 def test_a_run_may_grow(whole, tmp_path, mnist):
     name, folder, weights = whole
-    train(name, tmp_path, mnist[0], steps=5)
-    generator, _, _ = train(name, tmp_path, mnist[0], "--resume", steps=10)
+    train(name, tmp_path, mnist, steps=5)
+    generator, _, _ = train(name, tmp_path, mnist, "--resume", steps=10)
     for ours, theirs in zip(generator.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert results(tmp_path, name) == results(folder, name)
@@ -120,6 +93,7 @@ def test_history_is_complete(whole):
         rows = list(csv.DictReader(file))
     names = ["discriminator_loss", "discriminator_accuracy"]
     names += ["adversarial_loss", "adversarial_accuracy"]
+    names += ["wasserstein_estimate"] * (name == "wgan")
     assert list(rows[0]) == ["step", *names]
     assert [row["step"] for row in rows] == ["3", "6", "9"]
     grids = [(step, "samples") for step in (4, 8)]
@@ -131,8 +105,8 @@ def test_history_is_complete(whole):
 
 
 def test_history_holds_means_over_the_interval(tmp_path, mnist):
-    train("lsgan", tmp_path / "each", mnist[0], "--log-interval=1", steps=6)
-    train("lsgan", tmp_path / "means", mnist[0], "--log-interval=3", steps=6)
+    train("lsgan", tmp_path / "each", mnist, "--log-interval=1", steps=6)
+    train("lsgan", tmp_path / "means", mnist, "--log-interval=3", steps=6)
     each, means = (
         np.genfromtxt(tmp_path / run_ / "lsgan_mnist" / "history.csv", delimiter=",")[1:, 1:]
         for run_ in ("each", "means")
@@ -157,9 +131,7 @@ def test_an_unset_seed_is_drawn_recorded_and_resumed(tmp_path):
     for place in "one", "two":
         assert run_script("lsgan", *flags, "--output-dir", place, cwd=tmp_path).returncode == 0
     seeds = [
-        run.recorded_hyperparameters(
-            script("lsgan").parser().parse_args([f"--output-dir={tmp_path / place}"])
-        )["seed"]
+        folder.recorded_hyperparameters(tmp_path / place / "lsgan_mnist")["seed"]
         for place in ("one", "two")
     ]
     assert seeds[0] != seeds[1]
@@ -174,59 +146,52 @@ def test_an_unset_seed_is_drawn_recorded_and_resumed(tmp_path):
 
 
 def test_a_run_is_not_lost_by_a_slip(tmp_path, mnist):
-    train("lsgan", tmp_path, mnist[0], steps=4)
+    train("lsgan", tmp_path, mnist, steps=4)
     before = results(tmp_path, "lsgan")
     with pytest.raises(UserError, match="--resume.*--overwrite"):
-        train("lsgan", tmp_path, mnist[0])
+        train("lsgan", tmp_path, mnist)
     with pytest.raises(UserError, match="lr 0.0002, not 0.1"):
-        train("lsgan", tmp_path, mnist[0], "--resume", "--lr=0.1")
+        train("lsgan", tmp_path, mnist, "--resume", "--lr=0.1")
     with pytest.raises(UserError, match="train_steps 4, not 3"):
-        train("lsgan", tmp_path, mnist[0], "--resume", steps=3)
+        train("lsgan", tmp_path, mnist, "--resume", steps=3)
     assert results(tmp_path, "lsgan") == before
     own = [tmp_path / "lsgan_mnist" / name for name in ("notes.txt", "1st-good.png")]
     for path in own:
         path.write_text("the user's own")
-    train("lsgan", tmp_path, mnist[0], "--overwrite", "--seed=6", steps=3)
+    train("lsgan", tmp_path, mnist, "--overwrite", "--seed=6", steps=3)
     assert all(path.exists() for path in own)
     assert not (tmp_path / "lsgan_mnist" / "00004.png").exists()
     shutil.rmtree(tmp_path / "lsgan_mnist")
     with pytest.raises(UserError, match="--overwrite"):  # the generator is left
-        train("lsgan", tmp_path, mnist[0])
+        train("lsgan", tmp_path, mnist)
 
 
-def test_two_processes_on_one_run(tmp_path, mnist, monkeypatch):
+def test_two_processes_on_one_run(tmp_path, mnist):
     refused = []
-    log = run.Run.log
 
-    def log_and_start_another(self, figures):
-        log(self, figures)
-        if not refused:
-            refused.append(run_script("lsgan", "--resume", cwd=tmp_path))
+    def start_another(*_):
+        refused.append(run_script("lsgan", "--resume", cwd=tmp_path))
 
-    monkeypatch.setattr(run.Run, "log", log_and_start_another)
-    train("lsgan", tmp_path, mnist[0], steps=2)
+    train("lsgan", tmp_path, mnist, steps=1, meddle=start_another)
     assert refused[0].returncode == 2
     assert "another process trains in lsgan_mnist" in refused[0].stderr
 
 
 def test_divergence_stops_the_run(tmp_path, mnist):
     with pytest.raises(UserError, match=r"_loss at step \d is not finite") as error:
-        train("lsgan", tmp_path, mnist[0], "--lr=1e30", "--save-interval=1", steps=50)
+        train("lsgan", tmp_path, mnist, "--lr=1e30", "--save-interval=1", steps=50)
     assert not (tmp_path / "lsgan_mnist.h5").exists()
     assert "checkpoint is None" in str(error.value)
 
 
-def test_a_non_finite_weight_is_never_saved(tmp_path, mnist, monkeypatch):
-    log = run.Run.log
+def test_a_non_finite_weight_is_never_saved(tmp_path, mnist):
+    def spoil(step, models):
+        if step == 6:
+            weight = models[0].weights[0]
+            weight.assign(weight * np.nan)
 
-    def log_and_spoil(self, figures):
-        log(self, figures)
-        if self.progress.step == 5:
-            self.generator.weights[0].assign(self.generator.weights[0] * np.nan)
-
-    monkeypatch.setattr(run.Run, "log", log_and_spoil)
     with pytest.raises(UserError, match="weight of the generator after step 6.*ckpt-5"):
-        train("lsgan", tmp_path, mnist[0], "--save-interval=1", steps=7)
+        train("lsgan", tmp_path, mnist, "--save-interval=1", steps=7, meddle=spoil)
     assert not (tmp_path / "lsgan_mnist.h5").exists()
     assert not (tmp_path / "lsgan_mnist" / "00006.png").exists()
 
@@ -253,21 +218,17 @@ def test_a_full_disk_ends_in_one_line(tmp_path):
     assert "resumed after step 4" in resumed.stdout
 
 
-def test_a_folder_that_is_gone(tmp_path, mnist, monkeypatch):
-    log = run.Run.log
-
-    def log_and_remove_folder(self, figures):
-        log(self, figures)
+def test_a_folder_that_is_gone(tmp_path, mnist):
+    def remove_folder(*_):
         shutil.rmtree(tmp_path / "lsgan_mnist", ignore_errors=True)
 
-    monkeypatch.setattr(run.Run, "log", log_and_remove_folder)
     with pytest.raises(FileNotFoundError, match="history"):
-        train("lsgan", tmp_path, mnist[0])
+        train("lsgan", tmp_path, mnist, meddle=remove_folder)
 
 
 def test_a_checkpoint_is_due_every_few_minutes(tmp_path, mnist, monkeypatch):
     monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0)
-    train("lsgan", tmp_path, mnist[0], "--save-interval=100", steps=3)
+    train("lsgan", tmp_path, mnist, "--save-interval=100", steps=3)
     names = sorted(path.stem for path in (tmp_path / "lsgan_mnist").glob("checkpoints/*.index"))
     assert names == ["ckpt-2", "ckpt-3"]
 
@@ -290,12 +251,12 @@ def test_ctrl_c_ends_in_one_line(tmp_path):
 def killed_child(folder, resume):
     """Train in a process that may be killed at any moment."""
     os.chdir(folder)
-    from lib import data
+    flags = ["--save-interval=1", *["--resume"] * resume]
+    train("lsgan", ".", first_images(data.load()), *flags, steps=KILLED_STEPS)
 
-    x_train, _ = data.load()
-    train(
-        "lsgan", ".", x_train[:512], "--save-interval=1", *["--resume"] * resume, steps=KILLED_STEPS
-    )
+
+def first_images(dataset):
+    return data.Dataset(*(array[:512] for array in dataset))
 
 
 @pytest.mark.slow
@@ -323,11 +284,11 @@ def test_kills_at_random_moments(tmp_path, mnist):
         steps.append(int(latest.split("-")[-1]))
     assert steps == sorted(steps)
     generator, _, _ = train(
-        "lsgan", tmp_path, mnist[0][:512], "--save-interval=1", "--resume", steps=KILLED_STEPS
+        "lsgan", tmp_path, first_images(mnist), "--save-interval=1", "--resume", steps=KILLED_STEPS
     )
     (tmp_path / "whole").mkdir()
     uninterrupted, _, _ = train(
-        "lsgan", tmp_path / "whole", mnist[0][:512], "--save-interval=1", steps=KILLED_STEPS
+        "lsgan", tmp_path / "whole", first_images(mnist), "--save-interval=1", steps=KILLED_STEPS
     )
     for ours, theirs in zip(generator.get_weights(), uninterrupted.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)

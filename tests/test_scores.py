@@ -2,8 +2,8 @@
 
 import json
 
-from lib import data, gan, scores
-from lib.files import UserError
+from lib import data, evaluation, gan, scores
+from lib.errors import UserError
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def rng():
 
 @pytest.fixture(scope="module")
 def real():
-    return scores.evaluate_real(seed=1, count=1000)
+    return evaluation.evaluate_real(seed=1, count=1000)
 
 
 def gaussian(rng, mean, covariance, count=500):
@@ -154,18 +154,18 @@ def test_real_images_score_best(real):
 
 
 def test_scores_repeat_with_the_seed(real):
-    assert scores.evaluate_real(seed=1, count=1000) == real
-    assert scores.evaluate_real(seed=2, count=1000) != real
+    assert evaluation.evaluate_real(seed=1, count=1000) == real
+    assert evaluation.evaluate_real(seed=2, count=1000) != real
     generator = gan.generator(keras.Input((100,)), 28)
-    first = scores.evaluate(generator, seed=1, count=1000)
-    assert scores.evaluate(generator, seed=1, count=1000) == first
-    assert scores.evaluate(generator, seed=2, count=1000) != first
+    first = evaluation.evaluate(generator, seed=1, count=1000)
+    assert evaluation.evaluate(generator, seed=1, count=1000) == first
+    assert evaluation.evaluate(generator, seed=2, count=1000) != first
 
 
 def test_generator_is_scored_in_inference_mode_and_left_as_it_is():
     generator = gan.generator(keras.Input((100,)), 28)
     before = generator.get_weights()  # moving averages among them
-    result = scores.evaluate(generator, seed=1, count=1000)
+    result = evaluation.evaluate(generator, seed=1, count=1000)
     for one, other in zip(before, generator.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     # grey images, in which the classifier sees hardly more than one digit
@@ -188,7 +188,7 @@ def one_image_a_digit():
 
 
 def test_requested_digits_without_diversity(one_image_a_digit):
-    result = scores.evaluate(one_image_a_digit, seed=1, count=1000)
+    result = evaluation.evaluate(one_image_a_digit, seed=1, count=1000)
     assert result["digit_accuracy"] == [1] * 10
     assert result["accuracy"] == 1
     assert result["digit_shares"] == pytest.approx([0.1] * 10)
@@ -202,7 +202,7 @@ def test_collapsed_generator():
     noise = keras.Input((100,))
     generator = keras.Model(noise, layers.Reshape((28, 28, 1))(layers.Dense(784)(noise)))
     generator.set_weights([np.zeros((100, 784)), data.load_test()[0][0].ravel() / 255])
-    result = scores.evaluate(generator, seed=1, count=1000)
+    result = evaluation.evaluate(generator, seed=1, count=1000)
     assert max(result["digit_shares"]) == 1
     assert result["digit_shares"][7] == 1  # the first test image
     assert result["total_variation"] == pytest.approx(0.9, abs=0.03)
@@ -213,12 +213,12 @@ def test_collapsed_generator():
 def test_generator_gone_wrong():
     generator = gan.generator(keras.Input((100,)), 28, labels=keras.Input((10,)))
     generator.set_weights([np.full_like(weight, np.nan) for weight in generator.get_weights()])
-    result = scores.evaluate(generator, seed=1, count=1000)
+    result = evaluation.evaluate(generator, seed=1, count=1000)
     assert np.isnan([result[key] for key in ("frechet_distance", "mnist_score")]).all()
     assert np.isnan(result["diversity"])
     assert result["precision"] == result["recall"] == result["accuracy"] == 0
     assert result["total_variation"] == 1
-    assert "nan" in scores.table({"broken": result})
+    assert "nan" in evaluation.table({"broken": result})
 
 
 @pytest.mark.parametrize(
@@ -236,20 +236,20 @@ def test_generator_gone_wrong():
 )
 def test_what_the_classifier_does_not_know_is_refused(generator):
     with pytest.raises(UserError, match="MNIST"):
-        scores.evaluate(generator(), seed=1, count=1000)
+        evaluation.evaluate(generator(), seed=1, count=1000)
 
 
 @pytest.mark.parametrize("count", [999, 10_001])
 def test_counts_without_a_reference_are_refused(count):
     with pytest.raises(UserError, match=str(count)):
-        scores.evaluate_real(seed=1, count=count)
+        evaluation.evaluate_real(seed=1, count=count)
     with pytest.raises(UserError, match=str(count)):
-        scores.evaluate(gan.generator(keras.Input((100,)), 28), seed=1, count=count)
+        evaluation.evaluate(gan.generator(keras.Input((100,)), 28), seed=1, count=count)
 
 
 def test_table(real):
     unconditional = {key: real[key] for key in ("count", *list(real)[1:7])}
-    text = scores.table({"training images": real, "lsgan": unconditional})
+    text = evaluation.table({"training images": real, "lsgan": unconditional})
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].split()[:3] == ["1000", "images", "FD"]

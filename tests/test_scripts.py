@@ -4,18 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lib import flags, gan
+from lib import gan, generator_file
 from lib.files import atomic
 
 import h5py
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from conftest import SCRIPTS, run_script, script
+from helpers import CONDITIONAL, FEW_STEPS, SCRIPTS, main, run_script, script
 from tensorflow import keras
-
-CONDITIONAL = ("acgan", "cgan")
-FEW_STEPS = ["--train-steps=4", "--save-interval=2", "--log-interval=2", "--batch-size=8"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -51,14 +48,13 @@ def test_train_then_sample(name, tmp_path):
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_whole_step_is_one_graph(name, tmp_path, mnist):
     module = script(name)
-    params = module.parser().parse_args([*FEW_STEPS, "--seed=1", f"--output-dir={tmp_path}"])
-    labels = [mnist[1]] if name in CONDITIONAL else []
-    models = module.build_models(params, 28, *[10 for _ in labels])
+    params = module.parser.parse_args([*FEW_STEPS, "--seed=1", f"--output-dir={tmp_path}"])
+    models = module.build_models(params, mnist)
     calls = []
     for model in models[1:]:
         step = model.train_step
         model.train_step = lambda *args, step=step: calls.append(step) or step(*args)
-    getattr(module, "train", gan.train)(models, mnist[0], *labels, params)
+    module.train(models, mnist, params)
     # Python ran it while it was traced, at most twice, not at each of the 4 steps
     assert len(calls) in [times * (11 if name == "wgan" else 2) for times in (1, 2)]
 
@@ -110,7 +106,7 @@ def files(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["plain", "conditional"])
 def test_generators_of_keras_2_draw_the_same_here(name, files):
-    model = gan.load_generator(files / f"keras2_{name}.h5", name == "conditional")
+    model = generator_file.load(files / f"keras2_{name}.h5", name == "conditional")
     noise, labels = np.full((2, 100), 0.5), np.eye(10)[:2]
     images = model.predict([noise, labels] if name == "conditional" else noise, verbose=0)
     np.testing.assert_allclose(images, np.load(files / f"keras2_{name}.npy"), atol=1e-5)
@@ -123,22 +119,11 @@ def test_no_code_of_a_file_is_run(files, tmp_path):
     spring = keras.layers.Lambda(lambda x: (open(path, "w").close(), x)[1])
     keras.Model(model.input, spring(model.output)).save(tmp_path / "lambda.h5")
     trap.unlink()  # building the model sprang it
-    loaded = gan.load_generator(tmp_path / "lambda.h5", conditional=False)
+    loaded = generator_file.load(tmp_path / "lambda.h5", conditional=False)
     loaded.predict(np.zeros((1, 100)), verbose=0)
     assert not trap.exists()
     keras.models.load_model(tmp_path / "lambda.h5", safe_mode=False)
     assert trap.exists()  # so it was a trap
-
-
-def main(name, arguments, monkeypatch):
-    """The script's main in this process; returns its exit status."""
-    module = script(name)
-    monkeypatch.setattr(sys, "argv", [f"{name}-mnist.py", *map(str, arguments)])
-    try:
-        flags.main(module.parser(), module.build_and_train_models)
-    except SystemExit as end:
-        return end.code
-    return 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,136 @@
+"""What Keras 3 computes otherwise than Keras 2, for which the chapter was written.
+
+Here too, and nowhere else, is what needs Keras's private interfaces.
+"""
+
+from lib import distribute
+
+import tensorflow as tf
+from tensorflow import keras
+from tensorflow.keras import layers
+
+
+class BatchNormalization(layers.BatchNormalization):
+    """Batch normalization of images by TensorFlow's fused operation, as Keras 2 computes it.
+
+    Keras 3 strings together a dozen passes over the images, in float32 whatever the
+    precision, and leaves Bessel's correction out of the moving variance.
+
+    Ioffe and Szegedy 2015, arXiv:1502.03167.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs,
+            self.gamma,
+            self.beta,
+            self.moving_mean,
+            self.moving_variance,
+            epsilon=self.epsilon,
+            is_training=bool(training),
+            exponential_avg_factor=1 - self.momentum,
+        )
+        if training:
+            mean, variance = distribute.mean([mean, variance])
+            self.moving_mean.assign(mean)
+            self.moving_variance.assign(variance)
+        return outputs
+
+
+class Adversarial(keras.Model):
+    """Generator and discriminator in a row, of which the generator alone is trained.
+
+    Stands for the chapter's `discriminator.trainable = False`, which in Keras 3 would
+    freeze the discriminator in its own training as well. As a frozen model did in Keras 2,
+    the discriminator runs in inference mode here.
+    """
+
+    def __init__(self, generator, discriminator, name="adversarial", **kwargs):
+        super().__init__(name=name, dtype="float32", **kwargs)  # noise goes in as drawn
+        self.generator = generator
+        self.discriminator = discriminator
+        self.output_names = discriminator.output_names
+        self(generator.input)  # builds it, for the summary
+
+    def call(self, inputs, training=None):
+        images = self.generator(inputs, training=training)
+        if len(self.discriminator.inputs) > 1:  # CGAN: judged by the same labels
+            images = [images, inputs[1]]
+        return self.discriminator(images, training=False)
+
+    @property
+    def trainable_weights(self):
+        return self.generator.trainable_weights
+
+    @property
+    def trainable_variables(self):  # from these Keras builds the optimizer
+        return self.generator.trainable_variables
+
+    @property
+    def non_trainable_weights(self):  # the summary counts them
+        return self.generator.non_trainable_weights + self.discriminator.weights
+
+
+class RMSprop(keras.optimizers.Optimizer):
+    """RMSprop as Keras 2 computes it, for the chapter's learning rates to mean the same.
+
+    v = rho v + (1 - rho) g^2;  w -= lr / (1 + decay n) g / (sqrt(v) + epsilon) at step n.
+
+    Keras 3 divides by sqrt(v + epsilon), which swallows the WGAN generator's first
+    gradients of 1e-6 to 1e-4. TensorFlow's fused Adam divides as Keras 2 did; without
+    momentum and bias correction (beta1 and both powers 0) it is RMSprop in one operation.
+
+    Tieleman and Hinton 2012, lecture 6.5 of Neural Networks for Machine Learning.
+    """
+
+    def __init__(self, lr: float, decay: float = 0.0, rho: float = 0.9, epsilon: float = 1e-7):
+        super().__init__(keras.optimizers.schedules.InverseTimeDecay(lr, 1, decay))
+        self.rho = rho
+        self.epsilon = epsilon
+        self.momenta, self.velocities = [], []
+
+    def build(self, variables):
+        if not self.built:
+            super().build(variables)
+            self.momenta = self.add_optimizer_variables(variables, "momentum")
+            self.velocities = self.add_optimizer_variables(variables, "velocity")
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self.momenta[index].value.handle,
+            v=self.velocities[index].value.handle,
+            beta1_power=0.0,
+            beta2_power=0.0,
+            lr=learning_rate,
+            beta1=0.0,
+            beta2=self.rho,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+
+def build_for_training(discriminator: keras.Model, adversarial: Adversarial) -> None:
+    """Create the metrics and the optimizers' slots of both compiled models, as `fit` does.
+
+    Under tf.distribute a compiled step can't, and a checkpoint restores only what is there.
+    """
+    outputs = discriminator.output
+    discriminator._symbolic_build(data_batch=(discriminator.input, outputs))
+    adversarial._symbolic_build(data_batch=(adversarial.generator.input, outputs))
+
+
+class Progbar(keras.utils.Progbar):
+    """Keras's progress bar, told how long a step takes.
+
+    Keras divides all the time since its start by all the steps: wrong for a run that was
+    resumed, or that spends time on anything but steps.
+    """
+
+    def __init__(self, target: int):
+        super().__init__(target, width=10, stateless_metrics=[])
+        self.seconds_a_step = 0.0
+
+    def _estimate_step_duration(self, current, now):
+        return self.seconds_a_step

@@ -1,0 +1,137 @@
+"""What shows how a run went: its history as a table, as curves and for TensorBoard, its grids as
+an animation, its networks as a diagram.
+"""
+
+import csv
+import shutil
+import time
+from pathlib import Path
+
+from lib.errors import UserError, file_errors
+from lib.files import atomic
+from lib.folder import sample_grids
+
+import tensorflow as tf
+from matplotlib.figure import Figure
+from PIL import Image
+from tensorflow import keras
+
+
+class Record:
+    """history.csv, losses.png, training.gif and TensorBoard's events in a run's folder.
+
+    Args:
+        folder: the run's.
+        history: its rows so far, which are written anew, so that none is doubled or missing;
+            rows are added here.
+        step: the last one that is done.
+    """
+
+    def __init__(self, folder: Path, history: list[dict[str, float]], step: int):
+        self.folder = folder
+        self.history = history
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+        (folder / "tensorboard").mkdir()
+        self.events = tf.io.TFRecordWriter(str(folder / "tensorboard" / "events.out.tfevents"))
+        self._add_event(file_version="brain.Event:2")
+        for row in history:
+            self._add_scalars(row)
+        for grid in sample_grids(folder, step):
+            self.add_grid(grid)
+        if history:
+            write_table(history, folder / "history.csv")
+
+    def add_row(self, row: dict[str, float]) -> None:
+        """Add a row to the history: `step`, and numbers by name."""
+        self.history.append(row)
+        write_table(self.history, self.folder / "history.csv")
+        self._add_scalars(row)
+
+    def add_grid(self, grid: Path) -> None:
+        """Show a sample grid, named after its step, in TensorBoard too."""
+        with Image.open(grid) as image:
+            size = {"width": image.width, "height": image.height, "colorspace": 4}
+        picture = {"encoded_image_string": grid.read_bytes(), **size}
+        value = {"tag": "samples", "image": picture}
+        self._add_event(step=int(grid.stem), summary={"value": [value]})
+
+    def draw(self, step: int) -> None:
+        """Draw the curves and the animation of all up to a step."""
+        with file_errors():
+            self.events.flush()
+        if self.history:
+            plot_losses(self.history, self.folder / "losses.png")
+        if grids := sample_grids(self.folder, step):
+            write_gif(grids, self.folder / "training.gif")
+
+    def _add_scalars(self, row: dict[str, float]) -> None:
+        values = [{"tag": n, "simple_value": value} for n, value in row.items() if n != "step"]
+        self._add_event(step=row["step"], summary={"value": values})
+
+    def _add_event(self, **fields) -> None:
+        # tf.summary would ask for TensorBoard to be installed where the run is.
+        event = tf.compat.v1.Event(wall_time=time.time(), **fields)
+        self.events.write(event.SerializeToString())
+
+
+def write_table(history: list[dict[str, float]], path: Path) -> None:
+    """Write the rows as CSV; a name that a row lacks stays empty there."""
+    columns = dict.fromkeys(name for row in history for name in row)
+    with atomic(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def plot_losses(history: list[dict[str, float]], path: Path) -> None:
+    """Draw every loss of the history over the steps, and WGAN's estimate of the distance."""
+    figure = Figure(layout="constrained")
+    axes = figure.subplots()
+    steps = [row["step"] for row in history]
+    for name in history[0]:
+        if name.endswith(("loss", "estimate")):
+            axes.plot(steps, [row[name] for row in history], label=name, linewidth=1)
+    axes.set(xlabel="step", ylabel="loss")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    with atomic(path) as temporary:
+        figure.savefig(temporary)
+
+
+def write_gif(grids: list[Path], path: Path) -> None:
+    """The grids as an animation, the last one held."""
+    frames = []
+    for grid in grids:
+        with Image.open(grid) as image:
+            frames.append(image.convert("L"))
+    durations = [200] * (len(frames) - 1) + [2000]
+    with atomic(path) as temporary:
+        frames[0].save(
+            temporary, save_all=True, append_images=frames[1:], duration=durations, loop=0
+        )
+
+
+def plot_model(generator: keras.Model, discriminator: keras.Model, path: str | Path) -> None:
+    """Draw both networks in a row, layer by layer with their shapes (Fig. 8.9).
+
+    Raises:
+        UserError: Keras can't draw here.
+    """
+    noise, *labels = [keras.Input(tensor.shape[1:]) for tensor in generator.inputs]
+    images = generator([noise, *labels] if labels else noise)
+    judged = [images, *labels] if len(discriminator.inputs) > 1 else images
+    whole = keras.Model([noise, *labels], discriminator(judged))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary:
+        try:
+            keras.utils.plot_model(
+                whole,
+                temporary,
+                show_shapes=True,
+                show_layer_activations=True,
+                expand_nested=True,
+                dpi=100,
+            )
+        except ImportError as error:
+            raise UserError(f"--plot-model can't draw here. {error}") from error
+    print(f"drew the networks in {path}")

@@ -1,0 +1,93 @@
+"""What several tests need: the scripts as modules and as programs, runs, what runs leave."""
+
+import importlib.util
+import json
+import socket
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+from lib import cli, data, distribute, gan
+from lib.run import open_run
+
+import tensorflow as tf
+from tensorflow import keras
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ("dcgan", "cgan", "wgan", "lsgan", "acgan")
+CONDITIONAL = ("cgan", "acgan")
+FEW_STEPS = ["--train-steps=4", "--save-interval=2", "--log-interval=2", "--batch-size=8"]
+
+
+def script(name):
+    """The script as a module; its name is no identifier, so `import` can't."""
+    spec = importlib.util.spec_from_file_location(f"{name}_mnist", ROOT / f"{name}-mnist.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_script(name, *args, cwd, **kwargs):
+    """Run a script as a user would; returns the finished process with its text output."""
+    command = [sys.executable, ROOT / f"{name}-mnist.py", *map(str, args)]
+    return subprocess.run(command, check=False, cwd=cwd, capture_output=True, text=True, **kwargs)
+
+
+def main(name, arguments, monkeypatch):
+    """Run a script in this process; returns its exit status."""
+    module = script(name)
+    monkeypatch.setattr(sys, "argv", [f"{name}-mnist.py", *map(str, arguments)])
+    try:
+        cli.main(module.parser, module.build_and_train_models)
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def train(name, folder, dataset, *flags, steps=10, meddle=None):
+    """Train in this process; returns the models.
+
+    Args:
+        meddle: called with each step that was taken, before the run takes note of it, and with the
+            models; then the loop is this one instead of the script's.
+    """
+    module = script(name)
+    always = ["--batch-size=8", "--save-interval=4", "--log-interval=3", "--seed=5"]
+    params = module.parser.parse_args(
+        [f"--train-steps={steps}", f"--output-dir={folder}", *always, *flags]
+    )
+    keras.utils.set_random_seed(params.seed)
+    models = module.build_models(params, dataset)
+    if meddle is None:
+        module.train(models, dataset, params)
+        return models
+    draw = data.Sampler(params, dataset.x_train)
+    plot = partial(gan.plot_images, models[0], draw.noise(16))
+    train_step = distribute.compile(module.gan_step, models, draw, params)
+    with open_run(models, draw.rng, params, plot) as run:
+        for step in run.steps():
+            metrics = train_step()
+            meddle(step, models)
+            run.log(step, metrics)
+    return models
+
+
+def events(place):
+    """Every (step, tag) in the TensorBoard events of a run's folder, in order."""
+    found = []
+    for path in sorted(place.glob("tensorboard/*")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            found += [(event.step, value.tag) for value in event.summary.value]
+    return sorted(found)
+
+
+def local_cluster(size: int) -> list[str]:
+    """TF_CONFIG of each of `size` workers on this machine, on ports that are free."""
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(size)]
+    places = [f"localhost:{server.getsockname()[1]}" for server in sockets]
+    for server in sockets:
+        server.close()
+    tasks = [{"type": "worker", "index": index} for index in range(size)]
+    return [json.dumps({"cluster": {"worker": places}, "task": task}) for task in tasks]
