@@ -36,8 +36,8 @@ def run_script(name, *args, cwd, **kwargs):
 
 def main(name, arguments, monkeypatch):
     """Run a script in this process; returns its exit status."""
-    module = script(name)
     monkeypatch.setattr(sys, "argv", [f"{name}-mnist.py", *map(str, arguments)])
+    module = script(name)  # its parser takes the program's name from there
     try:
         cli.main(module.parser, module.build_and_train_models)
     except SystemExit as end:
