@@ -78,93 +78,10 @@ class Parser(argparse.ArgumentParser):
         )
         self.set_defaults(model_name=model_name)
         self.conditional = conditional
-        self.recorded, self.shared, self.sampling = {}, ["model_name"], []
-        positive = whole_number(1)
-
-        add = partial(self.add_flag, self)
-        add(
-            "--seed",
-            type=whole_number(0, 2**32 - 1),
-            on_resume="keep",
-            shared=False,  # all workers take the chief's
-            help="of all random numbers (default: drawn)",
-        )
-        add(
-            "--output-dir",
-            metavar="DIR",
-            default=".",
-            shared=False,
-            help="where to write (default: here)",
-        )
-
+        self.recorded, self.shared = {}, ["model_name"]
         self.algorithm = self.add_argument_group("training: the algorithm")
-        add = partial(self.add_flag, self.add_argument_group("training: the run"))
-        add(
-            "--data",
-            metavar="FILE.npz",
-            type=os.path.abspath,
-            on_resume="keep",
-            shared=False,
-            help="x_train and y_train in MNIST's layout (MNIST)",
-        )
-        add(
-            "--precision",
-            choices=("float32", "mixed_bfloat16"),
-            default="float32",
-            on_resume="keep",
-            help="mixed_bfloat16 computes in bfloat16, keeps weights in float32 (%(default)s)",
-        )
-        add(
-            "--save-interval",
-            type=positive,
-            default=500,
-            on_resume="keep",
-            help="steps a picture (%(default)s)",
-        )
-        add(
-            "--log-interval",
-            type=positive,
-            default=50,
-            on_resume="keep",
-            help="steps a history row (%(default)s)",
-        )
-        add(
-            "--evaluate-interval",
-            metavar="N",
-            type=positive,
-            on_resume="keep",
-            help="add scores to the history every N steps (default: never)",
-        )
-        add(
-            "--plot-model",
-            metavar="FILE.png",
-            type=png,
-            shared=False,
-            help="draw the networks, then train (Fig. 8.9; needs pydot and Graphviz)",
-        )
-        add(
-            "--distribute",
-            metavar="DEVICES",
-            type=devices,
-            nargs="?",
-            const="gpu",
-            shared=False,
-            help="train on all GPUs, or on cpu:N",
-        )
-        add("--resume", action="store_true", help="go on with the run in the output folder")
-        add("--overwrite", action="store_true", help="begin anew where a run lies")
-
-        group = self.add_argument_group("sampling")
-
-        def add(*names, **settings):
-            self.sampling.append(group.add_argument(*names, default=None, **settings).dest)
-
-        add("-g", "--generator", metavar="FILE.h5", help="draw with this generator, don't train")
-        help_digit = "draw only this digit" if conditional else argparse.SUPPRESS
-        add("-d", "--digit", type=whole_number(0), help=help_digit)
-        add("--count", type=positive, help="how many images (16)")
-        add("--interpolate", action="store_true", help="each row walks through the latent space")
-        add("--evaluate", action="store_true", help="score 10,000 images instead of drawing")
+        add_run_flags(self)
+        self.sampling = add_sampling_flags(self)
 
     def add_flag(self, group, name: str, on_resume: str | None = None, shared=True, **settings):
         """Declare a flag of training.
@@ -206,23 +123,121 @@ class Parser(argparse.ArgumentParser):
         """
         params = super().parse_args(args, namespace)
         params.recorded, params.shared = self.recorded, self.shared
-        if params.digit is not None and not self.conditional:
-            self.error("--digit goes with acgan-mnist.py and cgan-mnist.py")
-        if params.precision == "mixed_bfloat16":
-            if params.generator is not None:
-                self.error("--precision goes with training; a generator draws in float32")
-            if not has_bfloat16():
-                self.error("--precision=mixed_bfloat16 is slow here: no GPU, no bf16 processor")
-        if params.distribute and params.generator is not None:
-            self.error("--distribute goes with training")
-        if params.evaluate:
-            for name in "digit", "count", "interpolate":
-                if getattr(params, name) is not None:
-                    self.error(f"--{name} goes with drawing, not with --evaluate")
-        if params.generator is None:
-            for name in self.sampling:
-                if getattr(params, name) is not None:
-                    self.error(f"--{name} goes with --generator=FILE.h5")
-            if params.resume and params.overwrite:
-                self.error("--resume and --overwrite exclude each other")
+        check_together(self, params)
         return params
+
+
+def add_run_flags(parser: Parser) -> None:
+    """Declare what all scripts know of a run."""
+    positive = whole_number(1)
+    add = partial(parser.add_flag, parser)
+    add(
+        "--seed",
+        type=whole_number(0, 2**32 - 1),
+        on_resume="keep",
+        shared=False,  # all workers take the chief's
+        help="of all random numbers (default: drawn)",
+    )
+    add(
+        "--output-dir",
+        metavar="DIR",
+        default=".",
+        shared=False,
+        help="where to write (default: here)",
+    )
+
+    add = partial(parser.add_flag, parser.add_argument_group("training: the run"))
+    add(
+        "--data",
+        metavar="FILE.npz",
+        type=os.path.abspath,
+        on_resume="keep",
+        shared=False,
+        help="x_train and y_train in MNIST's layout (MNIST)",
+    )
+    add(
+        "--precision",
+        choices=("float32", "mixed_bfloat16"),
+        default="float32",
+        on_resume="keep",
+        help="mixed_bfloat16 computes in bfloat16, keeps weights in float32 (%(default)s)",
+    )
+    add(
+        "--save-interval",
+        type=positive,
+        default=500,
+        on_resume="keep",
+        help="steps a picture (%(default)s)",
+    )
+    add(
+        "--log-interval",
+        type=positive,
+        default=50,
+        on_resume="keep",
+        help="steps a history row (%(default)s)",
+    )
+    add(
+        "--evaluate-interval",
+        metavar="N",
+        type=positive,
+        on_resume="keep",
+        help="add scores to the history every N steps (default: never)",
+    )
+    add(
+        "--plot-model",
+        metavar="FILE.png",
+        type=png,
+        shared=False,
+        help="draw the networks, then train (Fig. 8.9; needs pydot and Graphviz)",
+    )
+    add(
+        "--distribute",
+        metavar="DEVICES",
+        type=devices,
+        nargs="?",
+        const="gpu",
+        shared=False,
+        help="train on all GPUs, or on cpu:N",
+    )
+    add("--resume", action="store_true", help="go on with the run in the output folder")
+    add("--overwrite", action="store_true", help="begin anew where a run lies")
+
+
+def add_sampling_flags(parser: Parser) -> list[str]:
+    """Declare what goes with --generator alone; returns the names, of which None is not given."""
+    names = []
+    group = parser.add_argument_group("sampling")
+
+    def add(*options, **settings):
+        names.append(group.add_argument(*options, default=None, **settings).dest)
+
+    add("-g", "--generator", metavar="FILE.h5", help="draw with this generator, don't train")
+    help_digit = "draw only this digit" if parser.conditional else argparse.SUPPRESS
+    add("-d", "--digit", type=whole_number(0), help=help_digit)
+    add("--count", type=whole_number(1), help="how many images (16)")
+    add("--interpolate", action="store_true", help="each row walks through the latent space")
+    add("--evaluate", action="store_true", help="score 10,000 images instead of drawing")
+    return names
+
+
+def check_together(parser: Parser, params: argparse.Namespace) -> None:
+    """Refuse flags that don't go together."""
+    if params.digit is not None and not parser.conditional:
+        parser.error("--digit goes with acgan-mnist.py and cgan-mnist.py")
+    if params.precision == "mixed_bfloat16":
+        if params.generator is not None:
+            parser.error("--precision goes with training; a generator draws in float32")
+        if not has_bfloat16():
+            parser.error("--precision=mixed_bfloat16 is slow here: no GPU, no bf16 processor")
+    if params.distribute and params.generator is not None:
+        parser.error("--distribute goes with training")
+    if params.evaluate:
+        for name in "digit", "count", "interpolate":
+            if getattr(params, name) is not None:
+                parser.error(f"--{name} goes with drawing, not with --evaluate")
+    if params.generator is None:
+        for name in parser.sampling:
+            if getattr(params, name) is not None:
+                parser.error(f"--{name} goes with --generator=FILE.h5")
+        if params.resume and params.overwrite:
+            parser.error("--resume and --overwrite exclude each other")

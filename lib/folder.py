@@ -93,10 +93,11 @@ def _hyperparameters(params: Namespace) -> dict:
 def _check_hyperparameters(folder: Path, params: Namespace) -> None:
     given = _hyperparameters(params)
     for name, began in recorded_hyperparameters(folder).items():
-        grown = params.recorded.get(name) == "grow" and given[name] > began
-        if given[name] != began and not grown:
+        now = given.get(name)
+        grown = params.recorded.get(name) == "grow" and now > began
+        if now != began and not grown:
             raise UserError(
-                f"the run in {folder} has {name} {began}, not {given[name]}: resume it as it "
+                f"the run in {folder} has {name} {began}, not {now}: resume it as it "
                 "began (train_steps alone may grow), or begin anew with --overwrite"
             )
 

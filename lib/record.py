@@ -91,7 +91,7 @@ def plot_losses(history: list[dict[str, float]], path: Path) -> None:
     for name in history[0]:
         if name.endswith(("loss", "estimate")):
             axes.plot(steps, [row[name] for row in history], label=name, linewidth=1)
-    axes.set(xlabel="step", ylabel="loss")
+    axes.set(xlabel="step")
     axes.legend()
     axes.grid(alpha=0.3)
     with atomic(path) as temporary:

@@ -1,0 +1,56 @@
+"""The README's code, commands and links, as a reader would use them."""
+
+import re
+
+from helpers import ROOT, run_script
+
+import pytest
+
+README = (ROOT / "README.md").read_text()
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md")])
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_a_gan_of_ones_own(tmp_path):
+    text = (ROOT / "lsgan-mnist.py").read_text()
+    (diff,) = blocks("diff")
+    hunks = re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)+)", diff, re.MULTILINE)
+    assert len(hunks) == 4
+    for hunk in hunks:
+        old, new = (re.sub(r"^.", "", part, flags=re.MULTILINE) for part in hunk)
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    (tmp_path / "hinge-mnist.py").write_text(text)
+    (tmp_path / "lib").symlink_to(ROOT / "lib")
+    flags = ["--train-steps=4", "--save-interval=2", "--log-interval=2", "--batch-size=8"]
+    script = tmp_path / "hinge"
+    done = run_script(script, *flags, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "hinge_mnist" / "00004.png").exists()
+    done = run_script(script, "--generator=hinge_mnist.h5", cwd=tmp_path)
+    assert "saved test_outputs/" in done.stdout
+
+
+def test_the_step_shown_is_the_scripts():
+    (shown,) = blocks("python")
+    script = (ROOT / "wgan-mnist.py").read_text()
+    for line in shown.splitlines():
+        if not line.strip().startswith("#"):
+            assert line in script.splitlines()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        if ":" in path:
+            continue
+        there = (page.parent / path) if path else page
+        assert there.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", there.read_text(), re.MULTILINE)
+            slugs = [re.sub(r"[^\w\- ]", "", text).lower().replace(" ", "-") for text in headings]
+            assert anchor in slugs, target
