@@ -2,9 +2,8 @@
 
 import re
 
-from helpers import ROOT, run_script
-
 import pytest
+from helpers import ROOT, run_script
 
 README = (ROOT / "README.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md")])
