@@ -17,7 +17,7 @@ from tensorflow import keras
 
 # The chapter's values.
 parser = flags.Parser(__doc__, model_name="dcgan_mnist")
-parser.add_hyperparameter("--train-steps", 40000, "updates of the generator", on_resume="grow")
+parser.add_hyperparameter("--train-steps", 40000, "updates of the generator", on_resume="change")
 parser.add_hyperparameter("--lr", 2e-4, "discriminator's learning rate; generator's: half of it")
 parser.add_hyperparameter("--decay", 6e-8, "rate / (1 + decay * step); generator's: half of it")
 parser.add_hyperparameter("--batch-size", 64, "images a batch, real and as many fake")

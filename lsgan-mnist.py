@@ -22,7 +22,7 @@ from tensorflow import keras
 
 # The chapter's values.
 parser = flags.Parser(__doc__, model_name="lsgan_mnist")
-parser.add_hyperparameter("--train-steps", 40000, "updates of the generator", on_resume="grow")
+parser.add_hyperparameter("--train-steps", 40000, "updates of the generator", on_resume="change")
 parser.add_hyperparameter("--lr", 2e-4, "discriminator's learning rate; generator's: half of it")
 parser.add_hyperparameter("--decay", 6e-8, "rate / (1 + decay * step); generator's: half of it")
 parser.add_hyperparameter("--batch-size", 64, "images a batch, real and as many fake")
@@ -68,7 +68,7 @@ def train(models, dataset, params):
     draw = data.Sampler(params, dataset.x_train)
     plot = partial(gan.plot_images, generator, draw.noise(16))
     train_step = distribute.compile(gan_step, models, draw, params)
-    with open_run(models, draw.rng, params, plot) as run:
+    with open_run(models, draw, params, plot) as run:
         for step in run.steps():
             run.log(step, train_step())
 

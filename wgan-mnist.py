@@ -25,7 +25,7 @@ from tensorflow import keras
 
 # The chapter's values; the letters are those of the paper's Algorithm 1.
 parser = flags.Parser(__doc__, model_name="wgan_mnist")
-parser.add_hyperparameter("--train-steps", 40000, "updates of the generator", on_resume="grow")
+parser.add_hyperparameter("--train-steps", 40000, "updates of the generator", on_resume="change")
 parser.add_hyperparameter("--lr", 5e-5, "alpha: learning rate of both optimizers")
 parser.add_hyperparameter("--clip-value", 0.01, "c: bound of the critic's weights")
 parser.add_hyperparameter("--batch-size", 64, "m: images a batch")
@@ -92,7 +92,7 @@ def train(models, dataset, params):
     draw = data.Sampler(params, dataset.x_train)
     plot = partial(gan.plot_images, generator, draw.noise(16))
     train_step = distribute.compile(gan_step, models, draw, params)
-    with open_run(models, draw.rng, params, plot) as run:
+    with open_run(models, draw, params, plot) as run:
         for step in run.steps():
             run.log(step, train_step())
 

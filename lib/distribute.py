@@ -63,6 +63,7 @@ def scope(params: Namespace) -> Iterator[Namespace]:
         try:
             check_agreement(params)
             if not is_chief(training):
+                print("joined the cluster; its first worker shows and writes the run", flush=True)
                 params = stack.enter_context(scratch_output(params))
             yield params
             any_worker(False)  # Nobody leaves while others work, who would take it for a failure.

@@ -89,8 +89,8 @@ class Parser(argparse.ArgumentParser):
         Args:
             group: of argparse.
             name: with its dashes.
-            on_resume: "keep" where a run goes on with the value that it began with, "grow"
-                where a larger one will do too; None for what is no part of a run.
+            on_resume: "keep" where a run goes on with the value that it began with, "change"
+                where it may be given another one; None for what is no part of a run.
             shared: whether all workers of a cluster must be given the same.
             settings: of argparse's add_argument.
         """
@@ -166,21 +166,21 @@ def add_run_flags(parser: Parser) -> None:
         "--save-interval",
         type=positive,
         default=500,
-        on_resume="keep",
+        on_resume="change",
         help="steps a picture (%(default)s)",
     )
     add(
         "--log-interval",
         type=positive,
         default=50,
-        on_resume="keep",
+        on_resume="change",
         help="steps a history row (%(default)s)",
     )
     add(
         "--evaluate-interval",
         metavar="N",
         type=positive,
-        on_resume="keep",
+        on_resume="change",
         help="add scores to the history every N steps (default: never)",
     )
     add(
@@ -199,6 +199,7 @@ def add_run_flags(parser: Parser) -> None:
         shared=False,
         help="train on all GPUs, or on cpu:N",
     )
+    add("--summary", action="store_true", help="show the networks layer by layer, too")
     add("--resume", action="store_true", help="go on with the run in the output folder")
     add("--overwrite", action="store_true", help="begin anew where a run lies")
 

@@ -94,11 +94,10 @@ def _check_hyperparameters(folder: Path, params: Namespace) -> None:
     given = _hyperparameters(params)
     for name, began in recorded_hyperparameters(folder).items():
         now = given.get(name)
-        grown = params.recorded.get(name) == "grow" and now > began
-        if now != began and not grown:
+        if now != began and params.recorded.get(name) != "change":
             raise UserError(
-                f"the run in {folder} has {name} {began}, not {now}: resume it as it "
-                "began (train_steps alone may grow), or begin anew with --overwrite"
+                f"the run in {folder} has {name} {began}, not {now}: resume it as it began, or "
+                "begin anew with --overwrite"
             )
 
 
@@ -106,7 +105,7 @@ def _clear(folder: Path) -> None:
     """Remove the files of an earlier run, and no others."""
     for name in "checkpoints", "tensorboard":
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in "run.json", "history.csv", "losses.png", "training.gif":
+    for name in "run.json", "networks.txt", "history.csv", "losses.png", "training.gif":
         (folder / name).unlink(missing_ok=True)
     for path in sample_grids(folder):
         path.unlink()

@@ -157,7 +157,7 @@ def train(models, x_train, params) -> None:
     draw = data.Sampler(params, x_train)
     plot = partial(plot_images, generator, draw.noise(16))
     train_step = distribute.compile(dcgan_step, models, draw, params)
-    with open_run(models, draw.rng, params, plot) as run:
+    with open_run(models, draw, params, plot) as run:
         for step in run.steps():
             run.log(step, train_step())
 

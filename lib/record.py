@@ -5,6 +5,7 @@ an animation, its networks as a diagram.
 import csv
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from lib.errors import UserError, file_errors
@@ -109,6 +110,17 @@ def write_gif(grids: list[Path], path: Path) -> None:
         frames[0].save(
             temporary, save_all=True, append_images=frames[1:], duration=durations, loop=0
         )
+
+
+def write_summaries(models: Iterable[keras.Model], path: Path, show: bool) -> None:
+    """Write the models' summaries as text; `show` prints them too."""
+    lines = []
+    for model in models:
+        model.summary(print_fn=lines.append, line_length=80)
+    with atomic(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if show:
+        print(*lines, sep="\n")
 
 
 def plot_model(generator: keras.Model, discriminator: keras.Model, path: str | Path) -> None:

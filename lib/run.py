@@ -1,6 +1,6 @@
 """A training run: which step is next, and what is due after it.
 
-    with open_run(models, draw.rng, params, plot) as run:
+    with open_run(models, draw, params, plot) as run:
         for step in run.steps():
             run.log(step, train_step())
 
@@ -22,25 +22,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib import distribute, evaluation, folder, generator_file, keras2, record
+from lib import data, distribute, evaluation, folder, generator_file, keras2, record
 from lib.checkpoint import Checkpoints
+from lib.display import Display
 from lib.errors import Stopped, UserError
 
 import numpy as np
 import tensorflow as tf
 
 CHECKPOINT_SECONDS = 300
+EARLY_GRIDS = (1, 100)
 
 
 @contextmanager
 def open_run(
-    models, rng: tf.random.Generator, params: Namespace, plot: Callable[..., Path]
+    models, draw: data.Sampler, params: Namespace, plot: Callable[..., Path]
 ) -> Iterator["Run"]:
-    """Begin the run that the flags describe, or go on with it; at the end, write the generator.
+    """Begin the run that the flags describe, or go on with it; at the end, say how to sample.
 
     Args:
         models: (generator, discriminator, adversarial), the last two compiled.
-        rng: draws all random numbers of the steps.
+        draw: draws the batches; its stream of random numbers belongs to the run's state.
         params: the script's flags.
         plot: draws the sample grid; called with `step` and, as `model_name`, the folder.
 
@@ -56,18 +58,22 @@ def open_run(
     if params.plot_model:
         record.plot_model(generator, discriminator, params.plot_model)
     with folder.claim(params) as place, deferred_signals() as received:
-        for model in discriminator, generator, adversarial:
-            model.summary()
         keras2.build_for_training(discriminator, adversarial)
-        checkpoints = Checkpoints(place, models, rng)
-        if checkpoints.newest:
-            print(f"resumed after step {checkpoints.progress.step}")
+        checkpoints = Checkpoints(place, models, draw.rng)
+        done = checkpoints.progress.step
+        if done > params.train_steps:
+            raise UserError(
+                f"the run in {place} has taken {done} steps already: give --train-steps={done} to "
+                "end it there, or more"
+            )
+        print(header(place, draw, params, done), flush=True)
         folder.write_facts(place, params)
+        record.write_summaries(models, place / "networks.txt", show=params.summary)
         run = Run(place, models, params, plot, checkpoints, received)
         try:
             yield run
         except Exception:
-            print()  # ends the bar's line
+            run.display.end_line()
             raise
         run.finish()
 
@@ -90,8 +96,11 @@ class Run:
         self.checkpoints = checkpoints
         self.signals = signals
         self.progress = checkpoints.progress
+        for grid in folder.sample_grids(place):
+            if int(grid.stem) == self.progress.step and not self._grid_due(self.progress.step):
+                grid.unlink()  # of a stop, where the run now goes on
         self.record = record.Record(place, self.progress.history, self.progress.step)
-        self.bar = keras2.Progbar(params.train_steps)
+        self.display = Display(params.train_steps)
         self.unread = []  # metrics that are still on the device
         now = time.monotonic()
         self.started = now - self.progress.seconds
@@ -115,7 +124,7 @@ class Run:
         stopping = distribute.any_worker(bool(self.signals))
         scores_due = params.evaluate_interval and step % params.evaluate_interval == 0
         row_due = scores_due or step % params.log_interval == 0
-        grid_due = step % params.save_interval == 0
+        grid_due = self._grid_due(step)
         ending = stopping or step == params.train_steps
         save_due = grid_due or ending or time.monotonic() - self.saved > CHECKPOINT_SECONDS
 
@@ -124,27 +133,29 @@ class Run:
         if save_due or scores_due:
             self._check_weights()
         if row_due:
-            scores = self._scores() if scores_due else {}
-            self.record.add_row({"step": step, **self.progress.means(), **scores})
+            self._add_row(self._scores() if scores_due else {})
             self.progress.recent.clear()
         if grid_due:
-            self.record.add_grid(self.plot(step=step, model_name=self.place))
+            self._add_grid()
         if save_due:
             self.progress.seconds = time.monotonic() - self.started
             self.checkpoints.save(step)
+            generator_file.save(self.generator, folder.generator_file(self.place))
             self.record.draw(step)
             self.saved = time.monotonic()
         if step == self.first_step:  # it was compiled, which the others needn't wait for
             self.first_done = time.monotonic()
         if stopping:
+            self._close()
             raise Stopped(
-                f"stopped after step {step}, all of it saved; "
-                f"go on with: {command(params, '--resume')}",
+                f"stopped after step {step}, all of it saved, and the generator as it is in "
+                f"{folder.generator_file(self.place)}; go on with: {command(params, '--resume')}",
                 status=128 + (self.signals or [signal.SIGTERM])[0],
             )
 
     def finish(self) -> None:
-        """Write the generator and say how to sample from it."""
+        """Record that the run ended, and say how to sample from its generator."""
+        self._close()
         path, progress = folder.generator_file(self.place), self.progress
         generator_file.save(self.generator, path)
         folder.write_facts(
@@ -154,8 +165,36 @@ class Run:
             steps=progress.step,
             steps_per_second=round(progress.step / progress.seconds, 3),
         )
+        grow = command(self.params, "--resume", f"--train-steps={2 * progress.step}")
+        print(f"finished after step {progress.step}; more steps with:\n{grow}")
         sample = command(self.params, f"--generator={path}")
-        print(f"wrote {path} and {self.place}{os.sep}; sample with: {sample}")
+        print(f"wrote {path} and {self.place}{os.sep}; sample with:\n{sample}")
+
+    def _grid_due(self, step: int) -> bool:
+        return step in EARLY_GRIDS or step % self.params.save_interval == 0
+
+    def _close(self) -> None:
+        """Have the last step in the history and the pictures too, if it isn't there by itself.
+
+        The checkpoint doesn't know of it: a run that goes on is as if it had never stopped.
+        """
+        if self.progress.recent:
+            self._add_row({})
+        if not self._grid_due(self.progress.step):
+            self._add_grid()
+        self.record.draw(self.progress.step)
+
+    def _add_row(self, scores: dict[str, float]) -> None:
+        row = {"step": self.progress.step, **self.progress.means(), **scores}
+        self.record.add_row(row)
+        self.display.row(row, self._seconds_a_step())
+
+    def _add_grid(self) -> None:
+        self.record.add_grid(self.plot(step=self.progress.step, model_name=self.place))
+
+    def _seconds_a_step(self) -> float:
+        steps = max(1, self.progress.step - self.first_step)
+        return (time.monotonic() - self.first_done) / steps
 
     def _read(self) -> None:
         """Fetch metrics from the device, which waits for it; look for trouble; show them."""
@@ -168,18 +207,18 @@ class Run:
             progress.recent.append(values)
         self.unread.clear()
         self.shown = time.monotonic()
-        steps = max(1, progress.step - self.first_step)
-        self.bar.seconds_a_step = (self.shown - self.first_done) / steps
-        self.bar.update(progress.step, bar_metrics(progress.means()))
+        self.display.progress(progress.step, progress.means(), self._seconds_a_step())
 
     def _scores(self) -> dict[str, float]:
         """The generator's scores; the time that they take is no training time."""
         before = time.monotonic()
-        scores = evaluation.evaluate(self.generator, self.params.seed)
+        self.display.line(f"step {self.progress.step}: scoring 10,000 images")
+        found = evaluation.scalars(evaluation.evaluate(self.generator, self.params.seed))
+        self.display.line(", ".join(f"{name} {value:.4g}" for name, value in found.items()))
         seconds = time.monotonic() - before
         self.started += seconds
         self.first_done += seconds
-        return evaluation.scalars(scores)
+        return found
 
     def _check_weights(self) -> None:
         for model in self.generator, self.discriminator:
@@ -187,10 +226,26 @@ class Run:
                 self._diverged(f"a weight of the {model.name} after step {self.progress.step}")
 
     def _diverged(self, what: str) -> None:
+        newest = self.checkpoints.newest
+        last_good = f"the last good checkpoint is {newest}" if newest else "nothing was saved yet"
         raise UserError(
-            f"diverged, {what} is not finite; the last good checkpoint is "
-            f"{self.checkpoints.newest}; begin anew with other hyperparameters and --overwrite"
+            f"diverged, {what} is not finite; {last_good}; begin anew with other hyperparameters "
+            "and --overwrite"
         )
+
+
+def header(place: Path, draw: data.Sampler, params: Namespace, done: int) -> str:
+    """One line on what is trained from what, where and how long."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    devices = kind if replicas == 1 else f"{replicas} replicas on {kind}"
+    images = f"{len(draw.x_train):,} images of {params.data or 'MNIST'}"
+    step = f"resumed after step {done:,} of" if done else "steps:"
+    return (
+        f"{params.model_name}: {images}, {devices}, {params.precision}, seed {params.seed}, "
+        f"{step} {params.train_steps:,}; pictures in {place}{os.sep}"
+        + ("" if done else ", the first after step 1")
+    )
 
 
 @contextmanager
@@ -210,29 +265,12 @@ def deferred_signals() -> Iterator[list[int]]:
             signal.signal(signum, handler)
 
 
-def bar_metrics(means: dict[str, float]) -> list[tuple[str, float]]:
-    """As many metrics as a line of the terminal takes: WGAN's estimate, totals, then losses."""
-    room = shutil.get_terminal_size((120, 0)).columns - 42  # beside the bar and the times
-    short = {"discriminator": "d", "adversarial": "a", "accuracy": "acc"}
-
-    def rank(name):
-        return not name.endswith("estimate"), name.count("_"), not name.endswith("loss")
-
-    result = []
-    for name in sorted(means, key=rank):
-        label = "_".join(short.get(word, word) for word in name.split("_"))
-        room -= len(label) + 12
-        if room >= 0:
-            result.append((label, means[name]))
-    return result
-
-
-def command(params: Namespace, flag: str) -> str:
-    """How to start this script again, with this Python, in this place and with `flag`."""
+def command(params: Namespace, *flags: str) -> str:
+    """How to start this script again, with this Python, in this place and with `flags`."""
     known = Path(shutil.which("python3") or "").parent == Path(sys.executable).parent
     words = ["python3" if known else os.path.relpath(sys.executable), sys.argv[0]]
     if params.output_dir != ".":
         words.append(f"--output-dir={params.output_dir}")
-    if flag == "--resume" and params.distribute:
+    if "--resume" in flags and params.distribute:
         words.append(f"--distribute={params.distribute}")
-    return shlex.join([*words, flag])
+    return shlex.join([*words, *flags])

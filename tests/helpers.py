@@ -65,7 +65,7 @@ def train(name, folder, dataset, *flags, steps=10, meddle=None):
     draw = data.Sampler(params, dataset.x_train)
     plot = partial(gan.plot_images, models[0], draw.noise(16))
     train_step = distribute.compile(module.gan_step, models, draw, params)
-    with open_run(models, draw.rng, params, plot) as run:
+    with open_run(models, draw, params, plot) as run:
         for step in run.steps():
             metrics = train_step()
             meddle(step, models)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from lib import data, folder, run
+from lib import data, folder, generator_file, run
 from lib.errors import Stopped, UserError
 
 import numpy as np
@@ -70,7 +70,9 @@ def test_resumed_run_equals_the_uninterrupted_one(whole, tmp_path, mnist):
         with pytest.raises(Stopped, match=f"after step {step}.*--resume") as stopped:
             train(name, tmp_path, mnist, *resume, meddle=signal_at(step, signum))
         assert stopped.value.status == 128 + signum
-        assert not (tmp_path / f"{name}_mnist.h5").exists()
+        assert f"{step:05d}.png" in results(tmp_path, name)
+        stopped = generator_file.load(tmp_path / f"{name}_mnist.h5", conditional=False)
+        assert all(np.isfinite(weight).all() for weight in stopped.get_weights())
     generator, _, _ = train(name, tmp_path, mnist, "--resume")
     for ours, theirs in zip(generator.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -86,6 +88,29 @@ def test_a_run_may_grow(whole, tmp_path, mnist):
     assert results(tmp_path, name) == results(folder, name)
 
 
+def test_a_stopped_run_may_end_where_it_is(tmp_path, mnist):
+    with pytest.raises(Stopped):
+        train("lsgan", tmp_path, mnist, meddle=signal_at(5, signal.SIGINT))
+    stopped = results(tmp_path, "lsgan")
+    train("lsgan", tmp_path, mnist, "--resume", steps=5)
+    assert results(tmp_path, "lsgan") == stopped
+    facts = json.loads((tmp_path / "lsgan_mnist" / "run.json").read_text())
+    assert facts["steps"] == facts["hyperparameters"]["train_steps"] == 5
+
+
+def test_intervals_may_change_on_resume(whole, tmp_path, mnist):
+    name, _, weights = whole
+    train(name, tmp_path, mnist, steps=5)
+    flags = ["--resume", "--save-interval=3", "--log-interval=1"]
+    generator, _, _ = train(name, tmp_path, mnist, *flags, steps=10)
+    for ours, theirs in zip(generator.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    grids = sorted(path.name for path in (tmp_path / f"{name}_mnist").glob("0*.png"))
+    assert grids == [f"{step:05d}.png" for step in (1, 4, 6, 9, 10)]
+    with open(tmp_path / f"{name}_mnist" / "history.csv", newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == list("36789") + ["10"]
+
+
 def test_history_is_complete(whole):
     name, folder, _ = whole
     place = folder / f"{name}_mnist"
@@ -95,11 +120,11 @@ def test_history_is_complete(whole):
     names += ["adversarial_loss", "adversarial_accuracy"]
     names += ["wasserstein_estimate"] * (name == "wgan")
     assert list(rows[0]) == ["step", *names]
-    assert [row["step"] for row in rows] == ["3", "6", "9"]
-    grids = [(step, "samples") for step in (4, 8)]
-    assert events(place) == sorted(grids + [(s, n) for s in (3, 6, 9) for n in names])
+    assert [row["step"] for row in rows] == ["3", "6", "9", "10"]
+    grids = [(step, "samples") for step in (1, 4, 8, 10)]
+    assert events(place) == sorted(grids + [(s, n) for s in (3, 6, 9, 10) for n in names])
     with Image.open(place / "training.gif") as gif:
-        assert gif.n_frames == 2
+        assert gif.n_frames == 4
     with Image.open(place / "losses.png") as image:
         assert image.size == (640, 480)
 
@@ -152,7 +177,7 @@ def test_a_run_is_not_lost_by_a_slip(tmp_path, mnist):
         train("lsgan", tmp_path, mnist)
     with pytest.raises(UserError, match="lr 0.0002, not 0.1"):
         train("lsgan", tmp_path, mnist, "--resume", "--lr=0.1")
-    with pytest.raises(UserError, match="train_steps 4, not 3"):
+    with pytest.raises(UserError, match="has taken 4 steps already: give --train-steps=4"):
         train("lsgan", tmp_path, mnist, "--resume", steps=3)
     assert results(tmp_path, "lsgan") == before
     own = [tmp_path / "lsgan_mnist" / name for name in ("notes.txt", "1st-good.png")]
@@ -181,7 +206,7 @@ def test_divergence_stops_the_run(tmp_path, mnist):
     with pytest.raises(UserError, match=r"_loss at step \d is not finite") as error:
         train("lsgan", tmp_path, mnist, "--lr=1e30", "--save-interval=1", steps=50)
     assert not (tmp_path / "lsgan_mnist.h5").exists()
-    assert "checkpoint is None" in str(error.value)
+    assert "nothing was saved yet" in str(error.value)
 
 
 def test_a_non_finite_weight_is_never_saved(tmp_path, mnist):

@@ -21,16 +21,17 @@ def test_train_then_sample(name, tmp_path):
     trained = run_script(name, *FEW_STEPS, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     assert trained.stderr == ""
-    assert trained.stdout.count('Model: "') == 3
-    assert "4/4" in trained.stdout
+    header, *lines = trained.stdout.splitlines()
+    assert header.startswith(f"{model_name}: 60,000 images of MNIST, CPU, float32, seed ")
+    assert [line[:4] for line in lines if "loss:" in line] == ["2/4 ", "4/4 "]
+    assert (tmp_path / model_name / "networks.txt").read_text().count('Model: "') == 3
     assert ("wasserstein_estimate:" if name == "wgan" else "d_loss:") in trained.stdout
     assert ("4 5 6 7\n8 9 0 1" in trained.stdout) == (name in CONDITIONAL)
     pictures = sorted(path.name for path in (tmp_path / model_name).glob("0*.png"))
-    assert pictures == ["00002.png", "00004.png"]
+    assert pictures == ["00001.png", "00002.png", "00004.png"]
 
-    last = trained.stdout.splitlines()[-1]
-    assert f"wrote {model_name}.h5 and {model_name}" in last
-    command = last.split("sample with: ")[1]
+    *_, wrote, command = lines
+    assert wrote == f"wrote {model_name}.h5 and {model_name}/; sample with:"
     digit = " --digit=3" if name in CONDITIONAL else ""
     sampled = subprocess.run(
         command + digit, shell=True, check=False, cwd=tmp_path, capture_output=True, text=True

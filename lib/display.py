@@ -1,0 +1,76 @@
+"""What a run says while it trains."""
+
+import shutil
+import sys
+
+from lib import keras2
+
+
+class Display:
+    """A progress bar on a terminal; elsewhere a plain line for each row of the history.
+
+    Args:
+        train_steps: of the whole run.
+    """
+
+    def __init__(self, train_steps: int):
+        self.train_steps = train_steps
+        self.bar = keras2.Progbar(train_steps) if sys.stdout.isatty() else None
+        self.bar_open = False
+
+    def progress(self, step: int, means: dict[str, float], seconds_a_step: float) -> None:
+        """Show how far the run is, where that can be shown in place."""
+        if self.bar:
+            self.bar.seconds_a_step = seconds_a_step
+            self.bar.update(step, bar_metrics(means))
+            self.bar_open = step < self.train_steps
+
+    def row(self, row: dict[str, float], seconds_a_step: float) -> None:
+        """Show a row of the history where there is no bar."""
+        if not self.bar:
+            row = dict(row)
+            step = row.pop("step")
+            metrics = " - ".join(f"{label}: {value:.4g}" for label, value in shortened(row))
+            print(
+                f"{step}/{self.train_steps} - {seconds_a_step:.3g} s/step - {metrics}", flush=True
+            )
+
+    def line(self, text: str) -> None:
+        """Print a line of its own, below the bar."""
+        self.end_line()
+        print(text, flush=True)
+
+    def end_line(self) -> None:
+        """End the bar's line, so that what follows begins a new one."""
+        if self.bar_open:
+            print(flush=True)
+            self.bar_open = False
+
+
+def shortened(means: dict[str, float]) -> list[tuple[str, float]]:
+    """Metrics under short names: WGAN's estimate, then totals, losses before accuracies.
+
+    A critic's accuracies, which mean nothing, are left out.
+    """
+    short = {"discriminator": "d", "adversarial": "a", "accuracy": "acc"}
+    critic = any(name.endswith("estimate") for name in means)
+
+    def rank(name):
+        return not name.endswith("estimate"), name.count("_"), not name.endswith("loss")
+
+    return [
+        ("_".join(short.get(word, word) for word in name.split("_")), means[name])
+        for name in sorted(means, key=rank)
+        if not (critic and name.endswith("accuracy"))
+    ]
+
+
+def bar_metrics(means: dict[str, float]) -> list[tuple[str, float]]:
+    """As many of the `shortened` metrics as a line of the terminal takes."""
+    room = shutil.get_terminal_size((120, 0)).columns - 42  # beside the bar and the times
+    result = []
+    for label, value in shortened(means):
+        room -= len(label) + 12
+        if room >= 0:
+            result.append((label, value))
+    return result
