@@ -57,26 +57,27 @@ def gan_step(models, draw, params):
     # its label
     real_images, real_labels = draw.labelled_images()
     noise, fake_labels = draw.noise(), draw.labels()
+    # inference mode: the listing draws these with `predict`, by moving averages
     fake_images = generator([noise, fake_labels], training=False)
     x = tf.concat([real_images, fake_images], axis=0)
     y = tf.concat([real, fake], axis=0)
     labels = tf.concat([real_labels, fake_labels], axis=0)
     discriminator.train_step(([x, labels], y))
-    # the generator: fresh noise and labels, to be taken for real
+    # the generator alone: fresh noise and labels, to be taken for real
     noise, fake_labels = draw.noise(), draw.labels()
     adversarial.train_step(([noise, fake_labels], real))
     return gan.step_metrics(discriminator, adversarial)
 
 
 def train(models, dataset, params):
-    """Take the steps that are left of the run, with a sample grid of the same 16 noise vectors
-    and the digits 0 to 9, 0 to 5.
+    """Step after step from where the run in the folder is, drawing the same 16 noise vectors as
+    the digits 0 to 9, 0 to 5.
     """
     generator, _, _ = models
-    draw = data.Sampler(params, *dataset)
+    draw = data.Sampler(params, dataset)
     noise_input, noise_label = draw.noise(16), draw.grid_labels(16)
     plot = partial(gan.plot_images, generator, noise_input, noise_label)
-    train_step = distribute.compile(gan_step, models, draw, params)
+    train_step = distribute.compile_step(gan_step, models, draw, params)
     with open_run(models, draw, params, plot) as run:
         gan.print_labels(noise_label)
         for step in run.steps():

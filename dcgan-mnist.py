@@ -48,7 +48,7 @@ def build_models(params, dataset):
     return generator, discriminator, adversarial
 
 
-gan_step = gan.dcgan_step
+gan_step = gan.dcgan_step  # what the chapter's trainer takes; the other scripts have their own
 
 
 def train(models, dataset, params):

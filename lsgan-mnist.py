@@ -53,21 +53,22 @@ def gan_step(models, draw, params):
     real, fake = tf.ones((draw.batch_size, 1)), tf.zeros((draw.batch_size, 1))
     # the discriminator: one batch of real images (1.0) and fake ones (0.0)
     real_images = draw.images()
+    # inference mode: the listing draws these with `predict`, by moving averages
     fake_images = generator(draw.noise(), training=False)
     x = tf.concat([real_images, fake_images], axis=0)
     y = tf.concat([real, fake], axis=0)
     discriminator.train_step((x, y))
-    # the generator: fresh noise, to be taken for real
+    # the generator alone: fresh noise, to be taken for real
     adversarial.train_step((draw.noise(), real))
     return gan.step_metrics(discriminator, adversarial)
 
 
 def train(models, dataset, params):
-    """Take the steps that are left of the run, with a sample grid of the same 16 noise vectors."""
+    """Step after step from where the run in the folder is, drawing the same 16 noise vectors."""
     generator, _, _ = models
-    draw = data.Sampler(params, dataset.x_train)
+    draw = data.Sampler(params, dataset)
     plot = partial(gan.plot_images, generator, draw.noise(16))
-    train_step = distribute.compile(gan_step, models, draw, params)
+    train_step = distribute.compile_step(gan_step, models, draw, params)
     with open_run(models, draw, params, plot) as run:
         for step in run.steps():
             run.log(step, train_step())

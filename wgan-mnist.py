@@ -6,9 +6,10 @@ estimates the earth mover's distance between data and fakes (up to a factor), wh
 generator follows downhill even where the two don't overlap.
 
 Arjovsky, Chintala and Bottou: Wasserstein GAN, 2017, arXiv:1701.07875. The chapter's
-algorithm 5.1.1 is the paper's Algorithm 1, but for one thing: where the paper takes one step
+algorithm 5.1.1 is the paper's Algorithm 1, but for two things: where the paper takes one step
 of RMSProp on the difference of the means, the chapter takes two, one on the real images, one
-on the fakes. So does this script.
+on the fakes; and it draws the critic's fakes with `predict`, by batch normalization's moving
+averages. So does this script.
 
 train:   python3 wgan-mnist.py
 sample:  python3 wgan-mnist.py --generator=wgan_mnist.h5
@@ -38,13 +39,15 @@ def wasserstein_loss(y_label, y_pred):
     """-y_label * y_pred of each image, with labels 1.0 for real and -1.0 for fake (eq. 8.33).
 
     Its mean, which Keras takes over the batch, is -mean D(x) on real images and mean D(g(z))
-    on fakes: minimizing both maximizes the paper's eq. 2, mean D(x) - mean D(g(z)).
+    on fakes: minimizing both maximizes the paper's eq. 3, mean D(x) - mean D(g(z)).
     """
     return -tf.reduce_mean(y_label * y_pred, axis=-1)
 
 
 def clip_weights(discriminator, clip_value):
-    """Clip every weight to [-clip_value, clip_value], which bounds the critic's slope."""
+    """Clip every weight to [-clip_value, clip_value], which bounds the critic's slope: biases
+    too, and batch normalization's moving averages.
+    """
     for weight in discriminator.weights:
         weight.assign(tf.clip_by_value(weight, -clip_value, clip_value))
 
@@ -55,8 +58,8 @@ def build_models(params, dataset):
     images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
     generator = gan.generator(noise, dataset.image_size)
 
-    # no activation: a critic's score has no bounds. Its accuracy means nothing, as Keras counts
-    # scores above 0.5; the chapter prints it all the same.
+    # no activation: a critic's score has no bounds. Its accuracy, for which Keras takes scores
+    # above 0.5 as 1, means nothing; the chapter prints it all the same.
     discriminator = gan.discriminator(images, activation=None, batch_norm=params.batch_norm)
     discriminator.compile(loss=wasserstein_loss, optimizer=RMSprop(params.lr), metrics=["accuracy"])
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
@@ -67,18 +70,16 @@ def build_models(params, dataset):
 def gan_step(models, draw, params):
     """Algorithm 1, lines 2 to 11: n_critic updates of the critic, then one of the generator."""
     generator, discriminator, adversarial = models
-    real = tf.ones((draw.batch_size, 1))
+    real_labels = tf.ones((draw.batch_size, 1))
     for _ in range(params.n_critic):
-        # inference mode: the listing draws its fakes with `predict`, by moving averages
         real_images = draw.images()
         fake_images = generator(draw.noise(), training=False)
-        # batches of their own: in a single one, labels of opposite sign and small clipped
-        # weights would cancel
-        discriminator.train_step((real_images, real))
-        discriminator.train_step((fake_images, -real))
+        # an update each, as in the chapter, where opposite labels cancelled in a joint batch
+        discriminator.train_step((real_images, real_labels))
+        discriminator.train_step((fake_images, -real_labels))
         clip_weights(discriminator, params.clip_value)
-    # the generator: fresh noise, to be scored as real
-    adversarial.train_step((draw.noise(), real))
+    # the generator alone: fresh noise, to be scored as real
+    adversarial.train_step((draw.noise(), real_labels))
 
     metrics = gan.step_metrics(discriminator, adversarial)
     # mean D(x) - mean D(g(z)): the critic's loss is the mean of -D(x) and D(g(z)) over its updates
@@ -87,11 +88,11 @@ def gan_step(models, draw, params):
 
 
 def train(models, dataset, params):
-    """Take the steps that are left of the run, with a sample grid of the same 16 noise vectors."""
+    """Step after step from where the run in the folder is, drawing the same 16 noise vectors."""
     generator, _, _ = models
-    draw = data.Sampler(params, dataset.x_train)
+    draw = data.Sampler(params, dataset)
     plot = partial(gan.plot_images, generator, draw.noise(16))
-    train_step = distribute.compile(gan_step, models, draw, params)
+    train_step = distribute.compile_step(gan_step, models, draw, params)
     with open_run(models, draw, params, plot) as run:
         for step in run.steps():
             run.log(step, train_step())

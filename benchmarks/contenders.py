@@ -51,8 +51,8 @@ def ours(name, precision, batch_size):
     with distribute.scope(params) as params:
         models = script.build_models(params, dataset)
         keras2.build_for_training(*models[1:])
-        draw = data.Sampler(params, *dataset)
-        step = distribute.compile(script.gan_step, models, draw, params)
+        draw = data.Sampler(params, dataset)
+        step = distribute.compile_step(script.gan_step, models, draw, params)
         for _ in requests():
             for value in step().values():
                 float(value)  # waits for the step

@@ -21,11 +21,11 @@ class Dataset(NamedTuple):
 
     Attributes:
         x_train: uint8 (N, side, side, 1), or float32 in [0, 1]; the side is divisible by 4.
-        y_train: one-hot labels, float32 (N, num_labels).
+        y_train: one-hot labels, float32 (N, num_labels); None where no GAN asks for them.
     """
 
     x_train: np.ndarray
-    y_train: np.ndarray
+    y_train: np.ndarray | None
 
     @property
     def image_size(self) -> int:
@@ -99,17 +99,17 @@ class Sampler:
 
     Args:
         params: seed, batch_size, latent_size.
-        x_train: uint8 (N, side, side, 1), or float32 in [0, 1].
-        y_train: one-hot labels, float32 (N, num_labels), where the GAN is conditional.
+        dataset: what the images, and the labels of a conditional GAN, are drawn from.
     """
 
-    def __init__(self, params, x_train, y_train=None):
+    def __init__(self, params, dataset: Dataset):
         self.rng = tf.random.Generator.from_seed(params.seed)
         # each replica draws its share
         self.batch_size = params.batch_size // tf.distribute.get_strategy().num_replicas_in_sync
         self.latent_size = params.latent_size
-        self.x_train = tf.convert_to_tensor(x_train)
-        self.y_train = None if y_train is None else tf.convert_to_tensor(y_train)
+        self.x_train = tf.convert_to_tensor(dataset.x_train)
+        labels = dataset.y_train
+        self.y_train = None if labels is None else tf.convert_to_tensor(labels)
 
     def images(self) -> tf.Tensor:
         """Real images, uniformly with replacement: float32 (batch, side, side, 1) in [0, 1]."""

@@ -19,6 +19,7 @@ from shutil import copytree
 from tempfile import TemporaryDirectory
 from zlib import crc32
 
+from lib import folder
 from lib.errors import Stopped, UserError
 
 import tensorflow as tf
@@ -149,8 +150,7 @@ def check_agreement(params: Namespace) -> None:
     """Raise a UserError on every worker unless all were started alike."""
     facts = {name: getattr(params, name) for name in params.shared}
     if params.resume:
-        folder = Path(params.output_dir) / params.model_name
-        state = tf.train.get_checkpoint_state(folder / "checkpoints")
+        state = tf.train.get_checkpoint_state(folder.of(params) / "checkpoints")
         facts["checkpoint"] = state and Path(state.model_checkpoint_path).name
     own = float(crc32(json.dumps(facts, sort_keys=True).encode()))
     if abs(mean_of_workers(tf.constant(own, tf.float64)) - own) > 0.5:
@@ -166,7 +166,7 @@ def scratch_output(params: Namespace) -> Iterator[Namespace]:
     output_dir = params.output_dir
     with TemporaryDirectory() as place, open(os.devnull, "w") as null, redirect_stdout(null):
         if params.resume:
-            copytree(Path(output_dir) / params.model_name, Path(place) / params.model_name)
+            copytree(folder.of(params), Path(place) / params.model_name)
         try:
             yield Namespace(**vars(params) | {"output_dir": place, "plot_model": None})
         except (UserError, Stopped) as error:
@@ -202,7 +202,7 @@ def any_worker(flag: bool) -> bool:
     return bool(mean_of_workers(tf.constant(float(flag))) > 0)
 
 
-def compile(step: Callable[..., dict], *arguments) -> Callable[[], dict]:
+def compile_step(step: Callable[..., dict], *arguments) -> Callable[[], dict]:
     """Compile a training step on its arguments, as one graph.
 
     Args:

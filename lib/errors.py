@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import tensorflow as tf
+
 
 class UserError(ValueError):
     """Something the user can put right; its text says what is wrong and what to do."""
@@ -19,8 +21,6 @@ class Stopped(Exception):
 @contextmanager
 def file_errors() -> Iterator[None]:
     """TensorFlow's file errors as Python's."""
-    import tensorflow as tf
-
     try:
         yield
     except tf.errors.OpError as error:

@@ -105,7 +105,7 @@ class Parser(argparse.ArgumentParser):
     ) -> None:
         """Declare a flag of the algorithm: a switch, a whole number from 1, or a number from 0."""
         if isinstance(default, bool):
-            settings = {"action": "store_true", "help": help}
+            settings = {"action": argparse.BooleanOptionalAction, "default": default, "help": help}
         else:
             kind = whole_number(1) if isinstance(default, int) else number
             settings = {"type": kind, "default": default, "help": f"{help} (%(default)s)"}

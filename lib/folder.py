@@ -30,7 +30,7 @@ def of(params: Namespace) -> Path:
     return Path(params.output_dir) / params.model_name
 
 
-def generator_file(folder: Path) -> Path:
+def generator_path(folder: Path) -> Path:
     """Where the generator of a run goes: beside its folder."""
     return folder.with_name(f"{folder.name}.h5")
 
@@ -70,9 +70,9 @@ def claim(params: Namespace) -> Iterator[Path]:
             _check_hyperparameters(folder, params)
         elif params.overwrite:
             _clear(folder)
-        elif (folder / "run.json").exists() or generator_file(folder).exists():
+        elif (folder / "run.json").exists() or generator_path(folder).exists():
             raise UserError(
-                f"a run lies in {folder} or {generator_file(folder)}: go on with --resume, "
+                f"a run lies in {folder} or {generator_path(folder)}: go on with --resume, "
                 "replace it with --overwrite, or give another --output-dir"
             )
         yield folder
@@ -109,7 +109,7 @@ def _clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     for path in sample_grids(folder):
         path.unlink()
-    generator_file(folder).unlink(missing_ok=True)
+    generator_path(folder).unlink(missing_ok=True)
 
 
 def write_facts(folder: Path, params: Namespace, **facts) -> None:

@@ -135,7 +135,7 @@ def dcgan_step(models, draw: data.Sampler, params) -> dict[str, tf.Tensor]:
     x = tf.concat([real_images, fake_images], axis=0)
     y = tf.concat([real, fake], axis=0)
     discriminator.train_step((x, y))
-    # the generator: fresh noise, to be taken for real
+    # the generator alone: fresh noise, to be taken for real
     adversarial.train_step((draw.noise(), real))
     return step_metrics(discriminator, adversarial)
 
@@ -154,9 +154,9 @@ def train(models, x_train, params) -> None:
     from lib.run import open_run  # here: who only builds networks needs no runs
 
     generator, _, _ = models
-    draw = data.Sampler(params, x_train)
+    draw = data.Sampler(params, data.Dataset(x_train, None))
     plot = partial(plot_images, generator, draw.noise(16))
-    train_step = distribute.compile(dcgan_step, models, draw, params)
+    train_step = distribute.compile_step(dcgan_step, models, draw, params)
     with open_run(models, draw, params, plot) as run:
         for step in run.steps():
             run.log(step, train_step())

@@ -92,8 +92,8 @@ class RMSprop(keras.optimizers.Optimizer):
     def build(self, variables):
         if not self.built:
             super().build(variables)
-            self.momenta = self.add_optimizer_variables(variables, "momentum")
-            self.velocities = self.add_optimizer_variables(variables, "velocity")
+            names = "momentum", "velocity"
+            self.momenta, self.velocities = self.add_optimizer_variables(variables, names)
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
@@ -124,7 +124,7 @@ def build_for_training(discriminator: keras.Model, adversarial: Adversarial) -> 
 class Progbar(keras.utils.Progbar):
     """Keras's progress bar, told how long a step takes.
 
-    Keras divides all the time since its start by all the steps: wrong for a run that was
+    Keras divides the time since it was made by all the steps: wrong for a run that was
     resumed, or that spends time on anything but steps.
     """
 

@@ -23,14 +23,13 @@ class Record:
 
     Args:
         folder: the run's.
-        history: its rows so far, which are written anew, so that none is doubled or missing;
-            rows are added here.
+        history: its rows so far, which are written anew, so that none is doubled or missing.
         step: the last one that is done.
     """
 
     def __init__(self, folder: Path, history: list[dict[str, float]], step: int):
         self.folder = folder
-        self.history = history
+        self.history = [*history]
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         (folder / "tensorboard").mkdir()
         self.events = tf.io.TFRecordWriter(str(folder / "tensorboard" / "events.out.tfevents"))
@@ -57,7 +56,7 @@ class Record:
         self._add_event(step=int(grid.stem), summary={"value": [value]})
 
     def draw(self, step: int) -> None:
-        """Draw the curves and the animation of all up to a step."""
+        """Draw the curves and the animation of all up to a step; TensorBoard sees all of it."""
         with file_errors():
             self.events.flush()
         if self.history:

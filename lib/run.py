@@ -75,7 +75,8 @@ def open_run(
         except Exception:
             run.display.end_line()
             raise
-        run.finish()
+        if run.progress.step == params.train_steps:  # not where the loop was left early
+            run.finish()
 
 
 class Run:
@@ -133,14 +134,15 @@ class Run:
         if save_due or scores_due:
             self._check_weights()
         if row_due:
-            self._add_row(self._scores() if scores_due else {})
+            row = self._add_row(self._scores() if scores_due else {})
+            self.progress.history.append(row)
             self.progress.recent.clear()
         if grid_due:
             self._add_grid()
         if save_due:
             self.progress.seconds = time.monotonic() - self.started
             self.checkpoints.save(step)
-            generator_file.save(self.generator, folder.generator_file(self.place))
+            generator_file.save(self.generator, folder.generator_path(self.place))
             self.record.draw(step)
             self.saved = time.monotonic()
         if step == self.first_step:  # it was compiled, which the others needn't wait for
@@ -149,14 +151,14 @@ class Run:
             self._close()
             raise Stopped(
                 f"stopped after step {step}, all of it saved, and the generator as it is in "
-                f"{folder.generator_file(self.place)}; go on with: {command(params, '--resume')}",
+                f"{folder.generator_path(self.place)}; go on with: {command(params, '--resume')}",
                 status=128 + (self.signals or [signal.SIGTERM])[0],
             )
 
     def finish(self) -> None:
         """Record that the run ended, and say how to sample from its generator."""
         self._close()
-        path, progress = folder.generator_file(self.place), self.progress
+        path, progress = folder.generator_path(self.place), self.progress
         generator_file.save(self.generator, path)
         folder.write_facts(
             self.place,
@@ -184,10 +186,11 @@ class Run:
             self._add_grid()
         self.record.draw(self.progress.step)
 
-    def _add_row(self, scores: dict[str, float]) -> None:
+    def _add_row(self, scores: dict[str, float]) -> dict[str, float]:
         row = {"step": self.progress.step, **self.progress.means(), **scores}
         self.record.add_row(row)
         self.display.row(row, self._seconds_a_step())
+        return row
 
     def _add_grid(self) -> None:
         self.record.add_grid(self.plot(step=self.progress.step, model_name=self.place))

@@ -62,9 +62,9 @@ def train(name, folder, dataset, *flags, steps=10, meddle=None):
     if meddle is None:
         module.train(models, dataset, params)
         return models
-    draw = data.Sampler(params, dataset.x_train)
+    draw = data.Sampler(params, dataset)
     plot = partial(gan.plot_images, models[0], draw.noise(16))
-    train_step = distribute.compile(module.gan_step, models, draw, params)
+    train_step = distribute.compile_step(module.gan_step, models, draw, params)
     with open_run(models, draw, params, plot) as run:
         for step in run.steps():
             metrics = train_step()

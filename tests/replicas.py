@@ -101,7 +101,7 @@ def draws(*words):
     parser.add_hyperparameter("--latent-size", 100, "")
     with distribute.scope(parser.parse_args(words)) as params:
         strategy = tf.distribute.get_strategy()
-        draw = data.Sampler(params, data.load()[0])
+        draw = data.Sampler(params, data.load())
         drawn = tf.function(strategy.run)(lambda: (draw.images(), draw.noise()))
         copies = zip(*map(strategy.experimental_local_results, drawn), strict=True)
         return [[image.shape[0], digest([image]), digest([noise])] for image, noise in copies]

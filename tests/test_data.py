@@ -16,7 +16,7 @@ NPY += b"\n12"  # one array, not an archive of them
 
 def sampler(x_train, y_train=None, batch_size=64):
     params = SimpleNamespace(seed=3, batch_size=batch_size, latent_size=100)
-    return data.Sampler(params, x_train, y_train)
+    return data.Sampler(params, data.Dataset(x_train, y_train))
 
 
 def test_mnist(mnist):

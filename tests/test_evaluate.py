@@ -1,4 +1,4 @@
-"""--evaluate, --evaluate-interval and --plot-model, ."""
+"""--evaluate, --evaluate-interval and --plot-model."""
 
 import csv
 import json

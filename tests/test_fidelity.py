@@ -23,7 +23,7 @@ PARTS = ("generator", "discriminator")
 
 def draws(name, params, dataset):
     """What the script draws, in its order: an array of batches for each kind."""
-    draw = data.Sampler(params, *dataset)
+    draw = data.Sampler(params, dataset)
     draw.noise(16)  # of the sample grid
     kinds = {"images": [], "image_labels": [], "noise": [], "labels": []}
 

@@ -26,12 +26,12 @@ def test_wasserstein_estimate_is_the_difference_of_the_mean_scores(mnist):
     flags = ["--lr=0", "--clip-value=1", "--n-critic=2", "--batch-size=8", "--seed=1"]
     params = module.parser.parse_args(flags)
     generator, critic, _ = models = module.build_models(params, mnist)
-    draw, differences = data.Sampler(params, *mnist), []
+    draw, differences = data.Sampler(params, mnist), []
     for _ in range(params.n_critic):
         scores = critic(draw.images()), critic(generator(draw.noise()))
         differences.append(np.mean(scores[0]) - np.mean(scores[1]))
     # the same draws once more
-    metrics = module.gan_step(models, data.Sampler(params, *mnist), params)
+    metrics = module.gan_step(models, data.Sampler(params, mnist), params)
     np.testing.assert_allclose(metrics["wasserstein_estimate"], np.mean(differences), rtol=1e-4)
 
 

@@ -61,6 +61,7 @@ def test_weights_and_outputs_stay_float32(name, bfloat16, mnist):
     assert {layer.compute_dtype for layer in convolutions} == {"bfloat16"}
 
 
+@needs_bfloat16
 def test_losses_run_alike(tmp_path, mnist):
     def losses(folder):
         train("lsgan", folder, mnist, "--log-interval=1", "--batch-size=32", steps=8)
@@ -76,6 +77,7 @@ def test_losses_run_alike(tmp_path, mnist):
     np.testing.assert_allclose(rounded, exact, rtol=0.1, atol=0.01)
 
 
+@needs_bfloat16
 def test_resumed_run_equals_the_uninterrupted_one(tmp_path, mnist, bfloat16):
     whole, *_ = train("lsgan", tmp_path / "whole", mnist, steps=6)
     train("lsgan", tmp_path / "parts", mnist, steps=3)
