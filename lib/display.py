@@ -1,9 +1,15 @@
 """What a run says while it trains."""
 
+import os
+import shlex
 import shutil
 import sys
+from argparse import Namespace
+from pathlib import Path
 
-from lib import keras2
+from lib import data, keras2
+
+import tensorflow as tf
 
 
 class Display:
@@ -74,3 +80,28 @@ def bar_metrics(means: dict[str, float]) -> list[tuple[str, float]]:
         if room >= 0:
             result.append((label, value))
     return result
+
+
+def header(place: Path, draw: data.Sampler, params: Namespace, done: int) -> str:
+    """One line on what is trained from what, where and how long."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    devices = kind if replicas == 1 else f"{replicas} replicas on {kind}"
+    images = f"{len(draw.x_train):,} images of {params.data or 'MNIST'}"
+    step = f"resumed after step {done:,} of" if done else "steps:"
+    return (
+        f"{params.model_name}: {images}, {devices}, {params.precision}, seed {params.seed}, "
+        f"{step} {params.train_steps:,}; pictures in {place}{os.sep}"
+        + ("" if done else ", the first after step 1")
+    )
+
+
+def command(params: Namespace, *flags: str) -> str:
+    """How to start this script again, with this Python, in this place and with `flags`."""
+    known = Path(shutil.which("python3") or "").parent == Path(sys.executable).parent
+    words = ["python3" if known else os.path.relpath(sys.executable), sys.argv[0]]
+    if params.output_dir != ".":
+        words.append(f"--output-dir={params.output_dir}")
+    if "--resume" in flags and params.distribute:
+        words.append(f"--distribute={params.distribute}")
+    return shlex.join([*words, *flags])

@@ -12,19 +12,15 @@ forms is written anew from there when a run is resumed.
 
 import math
 import os
-import shlex
-import shutil
 import signal
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib import data, distribute, evaluation, folder, generator_file, keras2, record
+from lib import data, display, distribute, evaluation, folder, generator_file, keras2, record
 from lib.checkpoint import Checkpoints
-from lib.display import Display
 from lib.errors import Stopped, UserError
 
 import numpy as np
@@ -66,7 +62,7 @@ def open_run(
                 f"the run in {place} has taken {done} steps already: give --train-steps={done} to "
                 "end it there, or more"
             )
-        print(header(place, draw, params, done), flush=True)
+        print(display.header(place, draw, params, done), flush=True)
         folder.write_facts(place, params)
         record.write_summaries(models, place / "networks.txt", show=params.summary)
         run = Run(place, models, params, plot, checkpoints, received)
@@ -76,7 +72,7 @@ def open_run(
             run.display.end_line()
             raise
         if run.progress.step == params.train_steps:  # not where the loop was left early
-            run.finish()
+            finish(run)
 
 
 class Run:
@@ -101,12 +97,10 @@ class Run:
             if int(grid.stem) == self.progress.step and not self._grid_due(self.progress.step):
                 grid.unlink()  # of a stop, where the run now goes on
         self.record = record.Record(place, self.progress.history, self.progress.step)
-        self.display = Display(params.train_steps)
+        self.display = display.Display(params.train_steps)
         self.unread = []  # metrics that are still on the device
-        now = time.monotonic()
-        self.started = now - self.progress.seconds
-        self.shown, self.saved = -math.inf, now
-        self.first_step, self.first_done = self.progress.step + 1, now
+        self.clock = Clock(self.progress.seconds, self.progress.step)
+        self.shown, self.saved = -math.inf, time.monotonic()
 
     def steps(self) -> Iterator[int]:
         """The steps that are left, counted from 1."""
@@ -140,42 +134,24 @@ class Run:
         if grid_due:
             self._add_grid()
         if save_due:
-            self.progress.seconds = time.monotonic() - self.started
+            self.progress.seconds = self.clock.seconds()
             self.checkpoints.save(step)
             generator_file.save(self.generator, folder.generator_path(self.place))
             self.record.draw(step)
             self.saved = time.monotonic()
-        if step == self.first_step:  # it was compiled, which the others needn't wait for
-            self.first_done = time.monotonic()
+        self.clock.step_done(step)
         if stopping:
-            self._close()
+            self.close()
             raise Stopped(
                 f"stopped after step {step}, all of it saved, and the generator as it is in "
-                f"{folder.generator_path(self.place)}; go on with: {command(params, '--resume')}",
+                f"{folder.generator_path(self.place)}; go on with: {display.command(params, '--resume')}",
                 status=128 + (self.signals or [signal.SIGTERM])[0],
             )
-
-    def finish(self) -> None:
-        """Record that the run ended, and say how to sample from its generator."""
-        self._close()
-        path, progress = folder.generator_path(self.place), self.progress
-        generator_file.save(self.generator, path)
-        folder.write_facts(
-            self.place,
-            self.params,
-            ended=folder.timestamp(),
-            steps=progress.step,
-            steps_per_second=round(progress.step / progress.seconds, 3),
-        )
-        grow = command(self.params, "--resume", f"--train-steps={2 * progress.step}")
-        print(f"finished after step {progress.step}; more steps with:\n{grow}")
-        sample = command(self.params, f"--generator={path}")
-        print(f"wrote {path} and {self.place}{os.sep}; sample with:\n{sample}")
 
     def _grid_due(self, step: int) -> bool:
         return step in EARLY_GRIDS or step % self.params.save_interval == 0
 
-    def _close(self) -> None:
+    def close(self) -> None:
         """Have the last step in the history and the pictures too, if it isn't there by itself.
 
         The checkpoint doesn't know of it: a run that goes on is as if it had never stopped.
@@ -189,15 +165,11 @@ class Run:
     def _add_row(self, scores: dict[str, float]) -> dict[str, float]:
         row = {"step": self.progress.step, **self.progress.means(), **scores}
         self.record.add_row(row)
-        self.display.row(row, self._seconds_a_step())
+        self.display.row(row, self.clock.seconds_a_step(self.progress.step))
         return row
 
     def _add_grid(self) -> None:
         self.record.add_grid(self.plot(step=self.progress.step, model_name=self.place))
-
-    def _seconds_a_step(self) -> float:
-        steps = max(1, self.progress.step - self.first_step)
-        return (time.monotonic() - self.first_done) / steps
 
     def _read(self) -> None:
         """Fetch metrics from the device, which waits for it; look for trouble; show them."""
@@ -210,17 +182,15 @@ class Run:
             progress.recent.append(values)
         self.unread.clear()
         self.shown = time.monotonic()
-        self.display.progress(progress.step, progress.means(), self._seconds_a_step())
+        self.display.progress(
+            progress.step, progress.means(), self.clock.seconds_a_step(self.progress.step)
+        )
 
     def _scores(self) -> dict[str, float]:
-        """The generator's scores; the time that they take is no training time."""
-        before = time.monotonic()
-        self.display.line(f"step {self.progress.step}: scoring 10,000 images")
-        found = evaluation.scalars(evaluation.evaluate(self.generator, self.params.seed))
-        self.display.line(", ".join(f"{name} {value:.4g}" for name, value in found.items()))
-        seconds = time.monotonic() - before
-        self.started += seconds
-        self.first_done += seconds
+        with self.clock.paused():
+            self.display.line(f"step {self.progress.step}: scoring 10,000 images")
+            found = evaluation.scalars(evaluation.evaluate(self.generator, self.params.seed))
+            self.display.line(", ".join(f"{name} {value:.4g}" for name, value in found.items()))
         return found
 
     def _check_weights(self) -> None:
@@ -237,18 +207,55 @@ class Run:
         )
 
 
-def header(place: Path, draw: data.Sampler, params: Namespace, done: int) -> str:
-    """One line on what is trained from what, where and how long."""
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-    devices = kind if replicas == 1 else f"{replicas} replicas on {kind}"
-    images = f"{len(draw.x_train):,} images of {params.data or 'MNIST'}"
-    step = f"resumed after step {done:,} of" if done else "steps:"
-    return (
-        f"{params.model_name}: {images}, {devices}, {params.precision}, seed {params.seed}, "
-        f"{step} {params.train_steps:,}; pictures in {place}{os.sep}"
-        + ("" if done else ", the first after step 1")
-    )
+def finish(run: Run) -> None:
+    """Record that a run ended, and say how to let it grow and how to sample from its generator."""
+    run.close()
+    params, steps = run.params, run.progress.step
+    path = folder.generator_path(run.place)
+    generator_file.save(run.generator, path)
+    rate = round(steps / run.progress.seconds, 3)
+    ended = folder.timestamp()
+    folder.write_facts(run.place, params, ended=ended, steps=steps, steps_per_second=rate)
+    print(f"finished after step {steps}; more steps with:")
+    print(display.command(params, "--resume", f"--train-steps={2 * steps}"))
+    print(f"wrote {path} and {run.place}{os.sep}; sample with:")
+    print(display.command(params, f"--generator={path}"))
+
+
+class Clock:
+    """The time that training takes.
+
+    Args:
+        seconds: what it took before the run was resumed.
+        step: the last one that is done.
+    """
+
+    def __init__(self, seconds: float, step: int):
+        now = time.monotonic()
+        self.begin = now - seconds
+        self.first_step, self.first_done = step + 1, now
+
+    def seconds(self) -> float:
+        """Of the whole run."""
+        return time.monotonic() - self.begin
+
+    def step_done(self, step: int) -> None:
+        """Take note of the first step of this process, which had to be compiled."""
+        if step == self.first_step:
+            self.first_done = time.monotonic()
+
+    def seconds_a_step(self, step: int) -> float:
+        """Since the first step of this process, if that isn't all there was."""
+        return (time.monotonic() - self.first_done) / max(1, step - self.first_step)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Don't count what is done meanwhile."""
+        before = time.monotonic()
+        yield
+        seconds = time.monotonic() - before
+        self.begin += seconds
+        self.first_done += seconds
 
 
 @contextmanager
@@ -266,14 +273,3 @@ def deferred_signals() -> Iterator[list[int]]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
-
-
-def command(params: Namespace, *flags: str) -> str:
-    """How to start this script again, with this Python, in this place and with `flags`."""
-    known = Path(shutil.which("python3") or "").parent == Path(sys.executable).parent
-    words = ["python3" if known else os.path.relpath(sys.executable), sys.argv[0]]
-    if params.output_dir != ".":
-        words.append(f"--output-dir={params.output_dir}")
-    if "--resume" in flags and params.distribute:
-        words.append(f"--distribute={params.distribute}")
-    return shlex.join([*words, *flags])
