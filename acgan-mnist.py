@@ -40,7 +40,9 @@ def build_models(params, dataset):
     loss = ["binary_crossentropy", "categorical_crossentropy"]
     metrics = [["accuracy"], ["accuracy"]]
     discriminator = gan.discriminator(images, num_labels=dataset.num_labels)
+    # RMSprop as Keras 2 has it: rho 0.9, and division by sqrt(v) + 1e-7
     discriminator.compile(loss=loss, optimizer=RMSprop(params.lr, params.decay), metrics=metrics)
+    # both in a row, to train the generator alone; the discriminator is in inference mode here
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss=loss, optimizer=RMSprop(params.lr / 2, params.decay / 2), metrics=metrics
@@ -73,7 +75,7 @@ def train(models, dataset, params):
     the digits 0 to 9, 0 to 5.
     """
     generator, _, _ = models
-    draw = data.Sampler(params, dataset)
+    draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
     noise_input, noise_label = draw.noise(16), draw.grid_labels(16)
     plot = partial(gan.plot_images, generator, noise_input, noise_label)
     train_step = distribute.compile_step(gan_step, models, draw, params)

@@ -34,11 +34,13 @@ def build_models(params, dataset):
     generator = gan.generator(noise, dataset.image_size)
 
     discriminator = gan.discriminator(images, batch_norm=params.batch_norm)
+    # RMSprop as Keras 2 has it: rho 0.9, and division by sqrt(v) + 1e-7
     discriminator.compile(
         loss="binary_crossentropy",
         optimizer=RMSprop(params.lr, params.decay),
         metrics=["accuracy"],
     )
+    # both in a row, to train the generator alone; the discriminator is in inference mode here
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss="binary_crossentropy",

@@ -37,9 +37,11 @@ def build_models(params, dataset):
 
     # linear output: the squared error is of the score itself
     discriminator = gan.discriminator(images, activation=None)
+    # RMSprop as Keras 2 has it: rho 0.9, and division by sqrt(v) + 1e-7
     discriminator.compile(
         loss="mse", optimizer=RMSprop(params.lr, params.decay), metrics=["accuracy"]
     )
+    # both in a row, to train the generator alone; the discriminator is in inference mode here
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss="mse", optimizer=RMSprop(params.lr / 2, params.decay / 2), metrics=["accuracy"]
@@ -66,7 +68,7 @@ def gan_step(models, draw, params):
 def train(models, dataset, params):
     """Step after step from where the run in the folder is, drawing the same 16 noise vectors."""
     generator, _, _ = models
-    draw = data.Sampler(params, dataset)
+    draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
     plot = partial(gan.plot_images, generator, draw.noise(16))
     train_step = distribute.compile_step(gan_step, models, draw, params)
     with open_run(models, draw, params, plot) as run:

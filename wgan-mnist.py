@@ -61,7 +61,9 @@ def build_models(params, dataset):
     # no activation: a critic's score has no bounds. Its accuracy, for which Keras takes scores
     # above 0.5 as 1, means nothing; the chapter prints it all the same.
     discriminator = gan.discriminator(images, activation=None, batch_norm=params.batch_norm)
+    # RMSprop as Keras 2 has it: rho 0.9, and division by sqrt(v) + 1e-7
     discriminator.compile(loss=wasserstein_loss, optimizer=RMSprop(params.lr), metrics=["accuracy"])
+    # both in a row, to train the generator alone; the discriminator is in inference mode here
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(loss=wasserstein_loss, optimizer=RMSprop(params.lr), metrics=["accuracy"])
     return generator, discriminator, adversarial
@@ -74,14 +76,14 @@ def gan_step(models, draw, params):
     for _ in range(params.n_critic):
         real_images = draw.images()
         fake_images = generator(draw.noise(), training=False)
-        # an update each, as in the chapter, where opposite labels cancelled in a joint batch
+        # an update each: the chapter has it that in a joint batch opposite labels cancel
         discriminator.train_step((real_images, real_labels))
         discriminator.train_step((fake_images, -real_labels))
         clip_weights(discriminator, params.clip_value)
     # the generator alone: fresh noise, to be scored as real
     adversarial.train_step((draw.noise(), real_labels))
 
-    metrics = gan.step_metrics(discriminator, adversarial)
+    metrics = gan.step_metrics(discriminator, adversarial)  # means over the step's updates
     # mean D(x) - mean D(g(z)): the critic's loss is the mean of -D(x) and D(g(z)) over its updates
     metrics["wasserstein_estimate"] = -2 * metrics["discriminator_loss"]
     return metrics
@@ -90,7 +92,7 @@ def gan_step(models, draw, params):
 def train(models, dataset, params):
     """Step after step from where the run in the folder is, drawing the same 16 noise vectors."""
     generator, _, _ = models
-    draw = data.Sampler(params, dataset)
+    draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
     plot = partial(gan.plot_images, generator, draw.noise(16))
     train_step = distribute.compile_step(gan_step, models, draw, params)
     with open_run(models, draw, params, plot) as run:
