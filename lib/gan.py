@@ -9,7 +9,7 @@ from functools import partial
 from math import ceil
 from pathlib import Path
 
-from lib import data, distribute
+from lib import data, distribute, memory
 from lib.errors import UserError
 from lib.files import atomic
 from lib.keras2 import BatchNormalization
@@ -44,6 +44,7 @@ def generator(
     x = layers.Concatenate(axis=1)([inputs, *conditions]) if conditions else inputs
 
     image_resize = image_size // 4
+    memory.require_for_generator(x.shape[1], image_size)
     x = layers.Dense(image_resize * image_resize * 128)(x)
     x = layers.Reshape((image_resize, image_resize, 128))(x)
     for filters, strides in ((128, 2), (64, 2), (32, 1), (1, 1)):

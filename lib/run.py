@@ -22,6 +22,7 @@ from pathlib import Path
 from lib import data, display, distribute, evaluation, folder, generator_file, keras2, record
 from lib.checkpoint import Checkpoints
 from lib.errors import Stopped, UserError
+from lib.memory import require_for_training
 
 import numpy as np
 import tensorflow as tf
@@ -49,6 +50,7 @@ def open_run(
         Stopped: after SIGINT or SIGTERM, once the step is done and saved.
     """
     generator, discriminator, adversarial = models
+    require_for_training(generator, discriminator, params)
     if params.evaluate_interval:
         evaluation.require_mnist(generator)
     if params.plot_model:
