@@ -1,5 +1,6 @@
 """What ends a program in one line."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,3 +26,11 @@ def file_errors() -> Iterator[None]:
         yield
     except tf.errors.OpError as error:
         raise OSError(error.message.splitlines()[0]) from error
+
+
+def one_line(text: str) -> str:
+    """A message without TensorFlow's own addresses, and its control characters (in a path, say)
+    as Python writes them.
+    """
+    text = re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\]", "", text)
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -8,11 +8,15 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from lib.errors import one_line
+
 import tensorflow as tf
 
+FLOAT32_MAX = float(2**128 - 2**104)
 
-def whole_number(low: int, high: float = math.inf) -> Callable[[str], int]:
-    """An argparse type: a whole number from `low` to `high`."""
+
+def whole_number(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
+    """An argparse type: a whole number from `low` to `high`, by default int32's."""
 
     def convert(text: str) -> int:
         try:
@@ -20,23 +24,20 @@ def whole_number(low: int, high: float = math.inf) -> Callable[[str], int]:
         except ValueError:
             value = None
         if value is None or not low <= value <= high:
-            upper = "" if high == math.inf else f" and at most {high}"
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is no whole number of at least {low}{upper}"
-            )
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {low} to {high}")
         return value
 
     return convert
 
 
 def number(text: str) -> float:
-    """An argparse type: a finite number, not negative."""
+    """An argparse type: a number that float32 holds, not negative."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 0")
+    if not 0 <= value <= FLOAT32_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to {FLOAT32_MAX:.6g}")
     return value
 
 
@@ -101,15 +102,25 @@ class Parser(argparse.ArgumentParser):
             self.shared.append(dest)
 
     def add_hyperparameter(
-        self, name: str, default: bool | float, help: str, on_resume: str = "keep"
+        self,
+        name: str,
+        default: bool | float,
+        help: str,
+        on_resume: str = "keep",
+        high: int = 2**31 - 1,
     ) -> None:
-        """Declare a flag of the algorithm: a switch, a whole number from 1, or a number from 0."""
+        """Declare a flag of the algorithm: a switch, a whole number from 1 to `high`, or a number
+        from 0.
+        """
         if isinstance(default, bool):
             settings = {"action": argparse.BooleanOptionalAction, "default": default, "help": help}
         else:
-            kind = whole_number(1) if isinstance(default, int) else number
+            kind = whole_number(1, high) if isinstance(default, int) else number
             settings = {"type": kind, "default": default, "help": f"{help} (%(default)s)"}
         self.add_flag(self.algorithm, name, on_resume, **settings)
+
+    def exit(self, status: int = 0, message: str | None = None):
+        super().exit(status, message and one_line(message.rstrip("\n")) + "\n")
 
     def error(self, message: str):
         self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
