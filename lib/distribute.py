@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import socket
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -114,11 +115,18 @@ def cluster(text: str) -> tf.distribute.Strategy:
             and all(0 < int(place.rpartition(":")[2]) < 2**16 for place in places.values())
         ):
             raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             "TF_CONFIG must name a cluster and this process's task in it, as in "
             '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
             '"task": {"type": "worker", "index": 0}}'
+        ) from error
+    host = own.rpartition(":")[0].strip("[]")
+    try:
+        socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError) as error:
+        raise UserError(
+            f"TF_CONFIG has this process at {host}, which no address is known of: correct it"
         ) from error
 
     others = ", ".join(place for place in places.values() if place != own)
