@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from lib.errors import UserError, file_errors
+from lib.tf import tf
 
 import numpy as np
-import tensorflow as tf
 
 
 class Progress(tf.train.experimental.PythonState):

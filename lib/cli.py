@@ -3,16 +3,15 @@
 import argparse
 import json
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib import distribute, evaluation, folder, gan, generator_file
+from lib import distribute, evaluation, files, folder, gan, generator_file, pictures
 from lib.errors import Stopped, UserError
-from lib.files import atomic
 from lib.flags import Parser
-
-from tensorflow import keras
+from lib.tf import keras, tf
 
 
 @contextmanager
@@ -32,6 +31,13 @@ def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
         parser.exit(130)
 
 
+def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether a GPU or the processor computes in bfloat16; outside Linux the user knows."""
+    if tf.config.list_physical_devices("GPU") or not cpuinfo.exists():
+        return True
+    return "bf16" in cpuinfo.read_text()
+
+
 def main(parser: Parser, build_and_train_models: Callable) -> None:
     """Train; with --generator sample, or score.
 
@@ -40,7 +46,10 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
         build_and_train_models: trains; takes the flags.
     """
     with one_line_errors(parser):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # after `Parser.begin`
         params = parser.parse_args()
+        if params.precision == "mixed_bfloat16" and not has_bfloat16():
+            parser.error("--precision=mixed_bfloat16 is slow here: no GPU, no bf16 processor")
         if params.resume and params.generator is None:
             recorded = folder.recorded_hyperparameters(folder.of(params))
             params = parser.parse_args(namespace=argparse.Namespace(**recorded))
@@ -57,7 +66,7 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
 
 
 def sample(params: argparse.Namespace, conditional: bool) -> None:
-    """Draw a picture as the sampling flags say, and print its path."""
+    """Draw a picture as the sampling flags say."""
     generator = generator_file.load(params.generator, conditional)
     path = gan.test_generator(
         generator,
@@ -65,9 +74,11 @@ def sample(params: argparse.Namespace, conditional: bool) -> None:
         class_label=params.digit,
         seed=params.seed,
         interpolate=bool(params.interpolate),
-        model_name=Path(params.output_dir) / "test_outputs",
+        show=False,
+        model_name=Path(params.generator).stem,
+        output_dir=Path(params.output_dir) / "test_outputs",
     )
-    print(f"saved {path}")
+    pictures.open_window(path)
 
 
 def evaluate(params: argparse.Namespace, conditional: bool) -> None:
@@ -79,8 +90,7 @@ def evaluate(params: argparse.Namespace, conditional: bool) -> None:
         "training images": evaluation.evaluate_real(params.seed),
     }
     print(evaluation.table(rows))
-    path = Path(params.output_dir) / "test_outputs" / f"{Path(params.generator).stem}_scores.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps({"seed": params.seed} | rows, indent=2) + "\n")
-    print(f"saved {path}")
+    name = f"{Path(params.generator).stem}_scores_seed{params.seed}.json"
+    path = Path(params.output_dir) / "test_outputs" / name
+    scores = json.dumps({"seed": params.seed} | rows, indent=2) + "\n"
+    print(f"saved {files.write_new(path, scores.encode())}")

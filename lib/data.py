@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.errors import UserError
+from lib.tf import tf
 
 import numpy as np
-import tensorflow as tf
 
 # The data set of LeCun, Cortes and Burges, CC BY-SA 3.0 (lib/MNIST.md).
 MNIST = Path(__file__).with_name("mnist.npz")

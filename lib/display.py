@@ -8,8 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from lib import data, keras2
-
-import tensorflow as tf
+from lib.tf import tf
 
 
 class Display:

@@ -21,8 +21,7 @@ from zlib import crc32
 
 from lib import folder
 from lib.errors import Stopped, UserError
-
-import tensorflow as tf
+from lib.tf import tf
 
 # What TensorFlow raises where another worker has ended, is frozen, or can't be reached.
 LOST = (

@@ -20,3 +20,24 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all; makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_new(path: Path, content: bytes) -> Path:
+    """Write a file, under `path` or, where that holds something else, with a number added.
+
+    Returns:
+        The path that it got.
+    """
+    first, number = path, 1
+    while path.exists() and path.read_bytes() != content:
+        number += 1
+        path = first.with_stem(f"{first.stem}-{number}")
+    write(path, content)
+    return path

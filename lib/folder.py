@@ -14,10 +14,9 @@ from pathlib import Path
 
 from lib.errors import UserError
 from lib.files import atomic
+from lib.tf import keras, tf
 
 import numpy as np
-import tensorflow as tf
-from tensorflow import keras
 
 try:
     import fcntl

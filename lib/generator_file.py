@@ -7,9 +7,9 @@ from pathlib import Path
 from lib import gan
 from lib.errors import UserError
 from lib.files import atomic
+from lib.tf import keras
 
 import h5py
-from tensorflow import keras
 
 
 def save(generator: keras.Model, path: str | Path) -> None:

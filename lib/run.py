@@ -22,9 +22,9 @@ from pathlib import Path
 from lib import data, display, distribute, evaluation, folder, generator_file, keras2, record
 from lib.checkpoint import Checkpoints
 from lib.errors import Stopped, UserError
+from lib.tf import tf
 
 import numpy as np
-import tensorflow as tf
 
 CHECKPOINT_SECONDS = 300
 EARLY_GRIDS = (1, 100)
@@ -53,6 +53,7 @@ def open_run(
         evaluation.require_mnist(generator)
     if params.plot_model:
         record.plot_model(generator, discriminator, params.plot_model)
+        raise SystemExit
     with folder.claim(params) as place, deferred_signals() as received:
         keras2.build_for_training(discriminator, adversarial)
         checkpoints = Checkpoints(place, models, draw.rng)
