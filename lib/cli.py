@@ -1,14 +1,13 @@
 """What a script does when it is started, and how it ends."""
 
 import argparse
-import json
 import secrets
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib import distribute, evaluation, files, folder, gan, generator_file, pictures
+from lib import distribute, folder, sampling
 from lib.errors import Stopped, UserError
 from lib.flags import Parser
 from lib.tf import keras, tf
@@ -39,7 +38,7 @@ def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def main(parser: Parser, build_and_train_models: Callable) -> None:
-    """Train; with --generator sample, or score.
+    """Train, or use the --generator that is given.
 
     Args:
         parser: the script's flags.
@@ -56,41 +55,9 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
         if params.seed is None:
             params.seed = secrets.randbelow(2**32)
         if params.generator is not None:
-            act = evaluate if params.evaluate else sample
-            act(params, parser.conditional)
+            sampling.use_generator(params, parser.conditional)
             return
         keras.utils.set_random_seed(params.seed)
         keras.mixed_precision.set_global_policy(params.precision)
         with distribute.scope(params) as params:
             build_and_train_models(params)
-
-
-def sample(params: argparse.Namespace, conditional: bool) -> None:
-    """Draw a picture as the sampling flags say."""
-    generator = generator_file.load(params.generator, conditional)
-    path = gan.test_generator(
-        generator,
-        count=params.count or 16,
-        class_label=params.digit,
-        seed=params.seed,
-        interpolate=bool(params.interpolate),
-        show=False,
-        model_name=Path(params.generator).stem,
-        output_dir=Path(params.output_dir) / "test_outputs",
-    )
-    pictures.open_window(path)
-
-
-def evaluate(params: argparse.Namespace, conditional: bool) -> None:
-    """Print the scores of the generator in the flags, and write them as JSON."""
-    generator = generator_file.load(params.generator, conditional)
-    print("scoring 10,000 images", flush=True)
-    rows = {
-        Path(params.generator).name: evaluation.evaluate(generator, params.seed),
-        "training images": evaluation.evaluate_real(params.seed),
-    }
-    print(evaluation.table(rows))
-    name = f"{Path(params.generator).stem}_scores_seed{params.seed}.json"
-    path = Path(params.output_dir) / "test_outputs" / name
-    scores = json.dumps({"seed": params.seed} | rows, indent=2) + "\n"
-    print(f"saved {files.write_new(path, scores.encode())}")

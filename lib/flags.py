@@ -50,11 +50,15 @@ def devices(text: str) -> str:
     return text
 
 
-def png(text: str) -> str:
-    """An argparse type: the name of a PNG file."""
-    if not text.endswith(".png"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name of a .png file")
-    return text
+def file_ending(suffix: str) -> Callable[[str], str]:
+    """An argparse type: the path of a file with this suffix."""
+
+    def convert(text: str) -> str:
+        if not text.endswith(suffix):
+            raise argparse.ArgumentTypeError(f"{text!r} is no name of a {suffix} file")
+        return text
+
+    return convert
 
 
 def file_name(text: str) -> str:
@@ -151,7 +155,8 @@ class Parser(argparse.ArgumentParser):
 
         Returns:
             Their values by name; beside them `recorded`, on_resume by the name of each flag
-            that belongs to a run, and `shared`, the names on which workers must agree.
+            that belongs to a run, `shared`, the names on which workers must agree, and `named`,
+            whether the run is called otherwise than the script.
         """
         params = super().parse_args(args, namespace)
         params.recorded, params.shared = self.recorded, self.shared
@@ -161,6 +166,7 @@ class Parser(argparse.ArgumentParser):
             if params.data:
                 own = re.sub(r"[^\w.-]+", "_", Path(params.data).stem)
                 params.model_name = f"{self.model_name.removesuffix('mnist')}{own}"
+        params.named = params.model_name != self.model_name
         return params
 
     def _given(self, args) -> set[str]:
@@ -230,7 +236,7 @@ def add_run_flags(parser: Parser) -> None:
     add(
         "--plot-model",
         metavar="FILE.png",
-        type=png,
+        type=file_ending(".png"),
         shared=False,
         help="draw the networks instead of training (Fig. 8.9; needs pydot and Graphviz)",
     )
@@ -262,12 +268,19 @@ def add_sampling_flags(parser: Parser) -> list[str]:
     add("--count", type=whole_number(1), help="how many images (16; for --npz 10000)")
     add("--interpolate", action="store_true", help="each row walks through the latent space")
     add("--evaluate", action="store_true", help="score 10,000 images instead of drawing")
+    add(
+        "--npz",
+        metavar="FILE.npz",
+        type=file_ending(".npz"),
+        help="write images as a data set, which --data takes, instead of drawing",
+    )
     return names
 
 
 # What goes with each way to use a generator; the last is the one that no flag names.
 USES = {
     "evaluate": set(),
+    "npz": {"digit", "count"},
     "interpolate": {"digit", "count"},
     None: {"digit", "count"},
 }

@@ -53,7 +53,7 @@ def open_run(
         evaluation.require_mnist(generator)
     if params.plot_model:
         record.plot_model(generator, discriminator, params.plot_model)
-        raise SystemExit
+        raise SystemExit(0)
     with folder.claim(params) as place, deferred_signals() as received:
         keras2.build_for_training(discriminator, adversarial)
         checkpoints = Checkpoints(place, models, draw.rng)
