@@ -21,11 +21,11 @@ ZOOM, GAP = 3, 6  # pixels
 def closed_walk(points: np.ndarray, frames: int) -> np.ndarray:
     """A smooth, closed walk through random points: their interpolation by a Fourier series.
 
-    Frame t is a sum of the points with weights whose squares add up to 1. So in every frame each
-    entry varies as the points' do, and the norm stays where theirs is, near sqrt(latent_size / 3),
-    while half-way on a straight line from one point to the next it would be lower by a factor of
-    sqrt(2), which the generator never saw. On the sphere from point to point the norm is kept as
-    well, but the walk would turn sharply at each.
+    Every frame is a sum of all points, with weights whose squares add up to 1, so its entries
+    have the variance of noise, and its norm stays where noise has it, near sqrt(latent_size / 3).
+    On straight lines from point to point the norm would fall by a factor of sqrt(2) half-way,
+    to where there is no noise; on arcs of a sphere it is kept too, but the walk turns sharply
+    at each point.
 
     Args:
         points: (n, ..., latent_size), independent draws of mean 0, n odd: each one is passed.
