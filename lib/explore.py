@@ -8,10 +8,10 @@ from pathlib import Path
 from lib import data
 from lib.errors import UserError
 from lib.files import atomic
+from lib.tf import keras, tf
 
 import matplotlib.pyplot as plt
 import numpy as np
-import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.backends.registry import BackendFilter, backend_registry
 from matplotlib.figure import Figure
@@ -19,7 +19,6 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.widgets import Button, Slider
 from PIL import Image
-from tensorflow import keras
 
 ROWS = 4  # of the grid, and its columns
 # The first layer's weights start at random, with singular values from 1.2 to 1.6; in an ACGAN

@@ -266,7 +266,13 @@ def add_sampling_flags(parser: Parser) -> list[str]:
     help_digit = "draw only this digit" if parser.conditional else argparse.SUPPRESS
     add("-d", "--digit", type=whole_number(0), help=help_digit)
     add("--count", type=whole_number(1), help="how many images (16; for --npz 10000)")
-    add("--interpolate", action="store_true", help="each row walks through the latent space")
+    add(
+        "--interpolate",
+        action="store_true",
+        help="each row walks through the latent space; and a GIF of such a walk",
+    )
+    add("--seconds", type=whole_number(1, 600), help="how long the GIF is (8)")
+    add("--explore", action="store_true", help="open a window with sliders to play in")
     add("--evaluate", action="store_true", help="score 10,000 images instead of drawing")
     add(
         "--npz",
@@ -280,8 +286,9 @@ def add_sampling_flags(parser: Parser) -> list[str]:
 # What goes with each way to use a generator; the last is the one that no flag names.
 USES = {
     "evaluate": set(),
+    "explore": set(),
     "npz": {"digit", "count"},
-    "interpolate": {"digit", "count"},
+    "interpolate": {"digit", "count", "seconds"},
     None: {"digit", "count"},
 }
 

@@ -1,4 +1,4 @@
-"""What a trained generator is used for: pictures, scores, a data set."""
+"""What a trained generator is used for: pictures, scores, a data set, a window to play in."""
 
 import json
 from argparse import Namespace
@@ -30,6 +30,10 @@ def use_generator(params: Namespace, conditional: bool) -> None:
     output = Path(params.output_dir, "test_outputs", path.stem)  # what files' names begin with
     if params.evaluate:
         evaluate(generator, output, params)
+    elif params.explore:
+        from lib.explore import explore  # here: it loads matplotlib's toolkits
+
+        explore(generator, params.seed, output.parent)
     elif params.npz:
         write_dataset(generator, params)
     else:
@@ -48,6 +52,13 @@ def draw(generator: keras.Model, output: Path, params: Namespace) -> None:
         model_name=output.name,
         output_dir=output.parent,
     )
+    if params.interpolate:
+        from lib.walk import write_walk
+
+        length = f"_{params.seconds}s" if params.seconds else ""
+        animation = path.with_name(f"{path.stem}{length}_walk.gif")
+        write_walk(generator, animation, params.seconds or 8, params.seed, params.digit)
+        print(f"saved {animation}", flush=True)
     pictures.open_window(path)
 
 

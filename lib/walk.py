@@ -6,11 +6,10 @@ from pathlib import Path
 from lib import data
 from lib.errors import UserError
 from lib.files import atomic
+from lib.tf import keras, tf
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
-from tensorflow import keras
 
 FRAME_SECONDS = 0.05  # GIFs count in hundredths, and browsers slow down what is faster than 2
 WALKS = 10  # side by side, where there aren't as many digits
