@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,32 @@ from pathlib import Path
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
 
-    Whatever stops the writer, a reader finds the old file or the new one, never a part.
-    The temporary name keeps the suffixes, from which writers tell the format.
+    Whatever stops the writer, be it a power cut, a reader finds the old file or the new one,
+    never a part. The temporary name is no other writer's, and keeps the suffixes, from which
+    writers tell the format.
     """
     path = Path(path)
-    temporary = path.with_name(f".tmp.{path.name}")
+    temporary = path.with_name(f".tmp.{secrets.token_hex(4)}.{path.name}")
     try:
         yield temporary
+        flush(temporary)
         os.replace(temporary, path)
+        flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def leftovers(path: Path) -> Iterator[Path]:
+    """The temporary files of writers of `path` that were killed; a pattern may stand for names."""
+    return path.parent.glob(f".tmp.{'[0-9a-f]' * 8}.{path.name}")
+
+
+def flush(path: Path) -> None:
+    """Have a file's content, or a folder's list of files, on the disk itself."""
+    if os.name != "posix":  # Windows flushes no folders, and no file that it only reads
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
