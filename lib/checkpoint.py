@@ -81,7 +81,7 @@ def read_progress(prefix: str) -> Progress:
     try:
         reader = tf.train.load_checkpoint(prefix)
         progress.deserialize(reader.get_tensor("progress/.ATTRIBUTES/py_state"))
-    except (tf.errors.OpError, ValueError, TypeError) as error:
+    except (tf.errors.OpError, ValueError, TypeError, RecursionError) as error:
         raise _another_version(prefix) from error
     return progress
 

@@ -1,5 +1,6 @@
 """Files that are written whole or not at all."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -27,16 +28,19 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def leftovers(path: Path) -> Iterator[Path]:
-    """The temporary files of writers of `path` that were killed; a pattern may stand for names."""
+    """What killed writers of `path` left; its name may be a pattern."""
     return path.parent.glob(f".tmp.{'[0-9a-f]' * 8}.{path.name}")
 
 
 def flush(path: Path) -> None:
     """Have a file's content, or a folder's list of files, on the disk itself."""
-    if os.name != "posix":  # Windows flushes no folders, and no file that it only reads
+    if os.name != "posix":  # Windows flushes no folder
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of file systems that can't
+            raise
     finally:
         os.close(descriptor)

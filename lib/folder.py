@@ -166,7 +166,7 @@ def _check_beginning(folder: Path, before: dict, began: dict, params: Namespace)
         )
     given = began["hyperparameters"]
     for name, value in before["hyperparameters"].items():
-        now = given.get(name)
+        now = given.get(name, "known to this version")
         if now != value and params.recorded.get(name) != "change":
             raise UserError(
                 f"the run in {folder} has {name} {value}, not {now}: resume it as it began, or "
@@ -198,11 +198,11 @@ def _check_copy(path: Path, before: dict, params: Namespace) -> None:
 def _identity(facts: dict) -> dict:
     """What makes a run the one it is, by name."""
     names = "model_name", "data_sha256"
-    return {name: facts[name] for name in names} | {**facts["hyperparameters"]}
+    return {name: facts[name] for name in names} | facts["hyperparameters"]
 
 
 def _clear(folder: Path) -> None:
-    """Remove the files of an earlier run, and no others; its generator stays until there is one."""
+    """Remove the files of an earlier run, and no others; the next generator replaces its own."""
     for name in "checkpoints", "tensorboard":
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in "run.json", "networks.txt", "history.csv", "losses.png", "training.gif":

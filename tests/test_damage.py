@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lib import checkpoint, data
 from lib.errors import Finished, UserError
+from lib.files import atomic
 
 import pytest
 import tensorflow as tf
@@ -227,3 +228,41 @@ def test_overwrite_keeps_the_generator_until_there_is_another(run, small):
     with pytest.raises(KeyboardInterrupt):
         train("lsgan", run.parent, small, "--overwrite", meddle=fail)
     assert (run.parent / "lsgan_mnist.h5").read_bytes() == old
+
+
+def test_what_replaces_a_file_is_on_the_disk_before(run, small, monkeypatch):
+    """As a power cut leaves what was flushed, and anything of the rest."""
+    events = []
+
+    def noting(event, function, name):
+        def call(path, *args, **kwargs):
+            events.append((event, Path(name(path)).name))
+            return function(path, *args, **kwargs)
+
+        return call
+
+    opened = "/proc/self/fd/{}".format
+    monkeypatch.setattr(os, "fsync", noting("flush", os.fsync, lambda fd: os.readlink(opened(fd))))
+    monkeypatch.setattr(os, "replace", noting("replace", os.replace, str))
+    monkeypatch.setattr(Path, "unlink", noting("remove", Path.unlink, str))
+    resume(run, small)
+    replaced = [name for event, name in events if event == "replace"]
+    for name in "lsgan_mnist.h5", "history.csv", "run.json", "00007.png":
+        assert any(temporary.endswith(f".{name}") for temporary in replaced)
+    for name in replaced:
+        assert events.index(("flush", name)) < events.index(("replace", name))
+    for part in PARTS:
+        removed = events.index(("remove", f"ckpt-4.{part}"))
+        assert events.index(("flush", f"ckpt-7.{part}")) < removed
+        assert ("flush", "checkpoints") in events[:removed]
+
+
+def test_two_writers_of_a_file_use_two_temporary_ones(tmp_path):
+    path = tmp_path / "picture.png"
+    with atomic(path) as second:
+        with atomic(path) as first:
+            first.write_text("first")
+            second.write_text("second")
+        assert path.read_text() == "first"
+    assert path.read_text() == "second"
+    assert list(tmp_path.iterdir()) == [path]
