@@ -3,12 +3,13 @@
 import argparse
 import secrets
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib import distribute, folder, sampling
-from lib.errors import Stopped, UserError
+from lib import distribute, folder, sampling, signals
+from lib.errors import Finished, Stopped, UserError
 from lib.flags import Parser
 from lib.tf import keras, tf
 
@@ -18,8 +19,14 @@ def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
     """End the program on what the user can mend: one line, status 2."""
     try:
         yield
+        sys.stdout.flush()
+    except Finished:
+        pass
     except UserError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
+    except BrokenPipeError:
+        signals.silence_output()
+        parser.exit(128 + signals.SIGPIPE, f"{parser.prog}: standard output was closed\n")
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else error
         advice = "make room" if "No space" in str(error) else "check it, or use --output-dir"
@@ -50,7 +57,7 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
         if params.precision == "mixed_bfloat16" and not has_bfloat16():
             parser.error("--precision=mixed_bfloat16 is slow here: no GPU, no bf16 processor")
         if params.resume and params.generator is None:
-            recorded = folder.recorded_hyperparameters(folder.of(params))
+            recorded = folder.recorded_hyperparameters(folder.of(params), parser)
             params = parser.parse_args(namespace=argparse.Namespace(**recorded))
         if params.seed is None:
             params.seed = secrets.randbelow(2**32)

@@ -133,6 +133,15 @@ class Sampler:
         num_labels = self.y_train.shape[1]
         return tf.one_hot(tf.range(count) % num_labels, num_labels)
 
+    def fingerprint(self) -> str:
+        """SHA-256 of all images and labels, with their types and shapes, in hexadecimal digits."""
+        digest = hashlib.sha256()
+        for array in self.x_train, self.y_train:
+            if array is not None:
+                digest.update(f"{array.dtype.name} {array.shape}".encode())
+                digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
+
     def _rows(self) -> tf.Tensor:
         return self.rng.uniform([self.batch_size], maxval=len(self.x_train), dtype=tf.int64)
 

@@ -18,6 +18,10 @@ class Stopped(Exception):
         self.status = status
 
 
+class Finished(Exception):
+    """There is nothing left to do, as was said."""
+
+
 @contextmanager
 def file_errors() -> Iterator[None]:
     """TensorFlow's file errors as Python's."""

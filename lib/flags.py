@@ -195,7 +195,7 @@ def add_run_flags(parser: Parser) -> None:
         "--data",
         metavar="FILE.npz",
         type=os.path.abspath,
-        on_resume="keep",
+        on_resume="change",
         shared=False,
         help="x_train and y_train in MNIST's layout (MNIST)",
     )

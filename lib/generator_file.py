@@ -13,7 +13,11 @@ import h5py
 
 
 def save(generator: keras.Model, path: str | Path) -> None:
-    """Write a generator as a whole-model .h5, in float32 and of Keras's own layers alone."""
+    """Write a generator as a whole-model .h5, in float32 and of Keras's own layers alone.
+
+    Raises:
+        OSError: it can't be written.
+    """
 
     def plain(layer):
         config = layer.get_config() | {"dtype": "float32"}
@@ -22,7 +26,10 @@ def save(generator: keras.Model, path: str | Path) -> None:
     copy = keras.models.clone_model(generator, clone_function=plain)
     copy.set_weights(generator.get_weights())
     with atomic(path) as temporary:
-        copy.save(temporary)
+        try:
+            copy.save(temporary)
+        except RuntimeError as error:  # h5py's, where the disk is full
+            raise OSError(f"{path} can't be written: {error}") from error
 
 
 def load(path: str | Path, conditional: bool) -> keras.Model:
