@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from statistics import mean, stdev
 
-from lib import cli, evaluation, flags, folder, generator_file
+from lib import cli, evaluation, flag_types, folder, generator_file
 from lib.errors import UserError
 from lib.files import write
 
@@ -115,7 +115,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="*", metavar="RUN", type=Path, help="folder of a run")
-    parser.add_argument("--seeds", type=flags.whole_number(2), default=5, help="(%(default)s)")
+    parser.add_argument("--seeds", type=flag_types.whole_number(2), default=5, help="(%(default)s)")
     args = parser.parse_args()
     with cli.one_line_errors(parser):
         for run in args.runs:

@@ -2,70 +2,16 @@
 
 import argparse
 import importlib.util
-import math
 import os
 import re
 import shutil
 import signal
 import sys
 import textwrap
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-
-def whole_number(low: int, high: float = math.inf) -> Callable[[str], int]:
-    """An argparse type: a whole number from `low` to `high`."""
-
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = None
-        if value is None or not low <= value <= high:
-            upper = "" if high == math.inf else f" and at most {high}"
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is no whole number of at least {low}{upper}"
-            )
-        return value
-
-    return convert
-
-
-def number(text: str) -> float:
-    """An argparse type: a finite number, not negative."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 0")
-    return value
-
-
-def devices(text: str) -> str:
-    """An argparse type: what --distribute takes."""
-    if not re.fullmatch(r"gpu|cpu:[1-9]\d?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither gpu nor cpu:N, with N from 1 to 99")
-    return text
-
-
-def file_ending(suffix: str) -> Callable[[str], str]:
-    """An argparse type: the path of a file with this suffix."""
-
-    def convert(text: str) -> str:
-        if not text.endswith(suffix):
-            raise argparse.ArgumentTypeError(f"{text!r} is no name of a {suffix} file")
-        return text
-
-    return convert
-
-
-def file_name(text: str) -> str:
-    """An argparse type: a name for files, in no other folder."""
-    if not re.fullmatch(r"[\w-][\w.-]*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name of letters, digits, '_', '-', '.'")
-    return text
+from lib.flag_types import devices, file_ending, file_name, number, whole_number
 
 
 class Parser(argparse.ArgumentParser):
