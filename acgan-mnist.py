@@ -12,14 +12,7 @@ train:   python3 acgan-mnist.py
 sample:  python3 acgan-mnist.py --generator=acgan_mnist.h5 --digit=3
 """
 
-from functools import partial
-
-from lib import cli, data, distribute, flags, gan
-from lib.keras2 import Adversarial, RMSprop
-from lib.run import open_run
-
-import tensorflow as tf
-from tensorflow import keras
+from lib import flags
 
 # The chapter's values.
 parser = flags.Parser(__doc__, model_name="acgan_mnist", conditional=True)
@@ -28,6 +21,18 @@ parser.add_hyperparameter("--lr", 2e-4, "discriminator's learning rate; generato
 parser.add_hyperparameter("--decay", 6e-8, "rate / (1 + decay * step); generator's: half of it")
 parser.add_hyperparameter("--batch-size", 64, "images a batch, real and as many fake")
 parser.add_hyperparameter("--latent-size", 100, "width of the noise")
+
+if __name__ == "__main__":
+    parser.begin()  # --help and wrong flags end here: what follows takes seconds to import
+
+from functools import partial
+
+from lib import cli, data, distribute, gan
+from lib.keras2 import Adversarial, RMSprop
+from lib.run import open_run
+
+import tensorflow as tf
+from tensorflow import keras
 
 
 def build_models(params, dataset):

@@ -10,10 +10,7 @@ train:   python3 dcgan-mnist.py
 sample:  python3 dcgan-mnist.py --generator=dcgan_mnist.h5
 """
 
-from lib import cli, data, flags, gan
-from lib.keras2 import Adversarial, RMSprop
-
-from tensorflow import keras
+from lib import flags
 
 # The chapter's values.
 parser = flags.Parser(__doc__, model_name="dcgan_mnist")
@@ -25,6 +22,14 @@ parser.add_hyperparameter("--latent-size", 100, "width of the noise")
 parser.add_hyperparameter(
     "--batch-norm", False, "batch normalization in the discriminator (Fig. 8.5)"
 )
+
+if __name__ == "__main__":
+    parser.begin()  # --help and wrong flags end here: what follows takes seconds to import
+
+from lib import cli, data, gan
+from lib.keras2 import Adversarial, RMSprop
+
+from tensorflow import keras
 
 
 def build_models(params, dataset):

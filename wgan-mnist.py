@@ -15,14 +15,7 @@ train:   python3 wgan-mnist.py
 sample:  python3 wgan-mnist.py --generator=wgan_mnist.h5
 """
 
-from functools import partial
-
-from lib import cli, data, distribute, flags, gan
-from lib.keras2 import Adversarial, RMSprop
-from lib.run import open_run
-
-import tensorflow as tf
-from tensorflow import keras
+from lib import flags
 
 # The chapter's values; the letters are those of the paper's Algorithm 1.
 parser = flags.Parser(__doc__, model_name="wgan_mnist")
@@ -33,6 +26,18 @@ parser.add_hyperparameter("--batch-size", 64, "m: images a batch")
 parser.add_hyperparameter("--n-critic", 5, "critic updates a step", high=100)
 parser.add_hyperparameter("--latent-size", 100, "width of the noise z")
 parser.add_hyperparameter("--batch-norm", False, "batch normalization in the critic (Fig. 8.5)")
+
+if __name__ == "__main__":
+    parser.begin()  # --help and wrong flags end here: what follows takes seconds to import
+
+from functools import partial
+
+from lib import cli, data, distribute, gan
+from lib.keras2 import Adversarial, RMSprop
+from lib.run import open_run
+
+import tensorflow as tf
+from tensorflow import keras
 
 
 def wasserstein_loss(y_label, y_pred):

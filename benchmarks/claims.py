@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from statistics import mean, stdev
 
-from lib import cli, data, evaluation, flags, generator_file
+from lib import cli, data, evaluation, flag_types, generator_file
 from lib.files import atomic
 from lib.folder import sample_grids
 
@@ -181,7 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    positive = flags.whole_number(1)
+    positive = flag_types.whole_number(1)
     add = parser.add_argument
     add("--steps", type=positive, default=40000, help="of each run; may grow later (%(default)s)")
     add("--seeds", type=positive, default=3, help="how many: 1, 2, ... (%(default)s)")

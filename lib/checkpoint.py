@@ -1,18 +1,22 @@
 """The complete state of a run, on disk."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 from lib.errors import UserError, file_errors
+from lib.files import flush
+from lib.tf import tf
 
 import numpy as np
-import tensorflow as tf
 
 
 class Progress(tf.train.experimental.PythonState):
     """What a checkpoint holds beside TensorFlow's variables.
 
     Attributes:
+        began: the run's origin, as `folder.origin`.
         step: the last one that is done.
         seconds: of training so far.
         recent: each step's metrics since the last row of the history.
@@ -20,16 +24,21 @@ class Progress(tf.train.experimental.PythonState):
     """
 
     def __init__(self):
+        self.began = {}
         self.step = 0
         self.seconds = 0.0
         self.recent = []
         self.history = []
 
     def serialize(self) -> str:
-        return json.dumps([self.step, self.seconds, self.recent, self.history])
+        return json.dumps([self.began, self.step, self.seconds, self.recent, self.history])
 
     def deserialize(self, string_value) -> None:
-        self.step, self.seconds, self.recent, self.history = json.loads(string_value)
+        self.began, self.step, self.seconds, self.recent, self.history = json.loads(string_value)
+
+    def begin(self, began: dict) -> None:
+        """Begin, or go on with flags that may have changed since."""
+        self.began = (self.began or began) | {"hyperparameters": began["hyperparameters"]}
 
     def means(self) -> dict[str, float]:
         """The mean of each metric since the last row."""
@@ -37,6 +46,51 @@ class Progress(tf.train.experimental.PythonState):
             name: float(np.mean([values[name] for values in self.recent]))
             for name in self.recent[0]
         }
+
+
+def found(folder: Path) -> list[str]:
+    """The path prefixes of all checkpoints in a run's folder, whole or not, the newest first."""
+    names = {path.name.partition(".")[0] for path in (folder / "checkpoints").glob("ckpt-*")}
+    steps = [int(name[5:]) for name in names if re.fullmatch(r"ckpt-[1-9]\d{0,17}", name)]
+    return [str(folder / "checkpoints" / f"ckpt-{step}") for step in sorted(steps, reverse=True)]
+
+
+def newest_whole(folder: Path) -> str | None:
+    """The path prefix of the newest checkpoint that can be read from end to end, if any can."""
+    return next(filter(is_whole, found(folder)), None)
+
+
+def is_whole(prefix: str) -> bool:
+    """Whether all of a checkpoint can be read: TensorFlow finds what is damaged by checksums."""
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except (tf.errors.OpError, IndexError, RuntimeError, ValueError):
+        return False
+    return True
+
+
+def read_progress(prefix: str) -> Progress:
+    """The progress in a checkpoint that is whole.
+
+    Raises:
+        UserError: it is of another version of these scripts.
+    """
+    progress = Progress()
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        progress.deserialize(reader.get_tensor("progress/.ATTRIBUTES/py_state"))
+    except (tf.errors.OpError, ValueError, TypeError, RecursionError) as error:
+        raise _another_version(prefix) from error
+    return progress
+
+
+def _another_version(prefix: str) -> UserError:
+    return UserError(
+        f"{prefix} is of another version of these scripts: begin anew with --overwrite, or give "
+        "another --output-dir"
+    )
 
 
 class Checkpoints:
@@ -47,14 +101,14 @@ class Checkpoints:
         models: (generator, discriminator, adversarial), built for training.
         rng: draws all random numbers of the steps.
 
-    All of these are brought to the state of the newest one, where there is any.
+    All of these are brought to the state of the newest one that is whole, where there is any.
 
     Attributes:
         progress: how far the run has come.
+        newest: the path prefix of the newest whole one, or None.
 
     Raises:
-        UserError: the newest one is of another version of these scripts.
-        OSError: it can't be read.
+        UserError: that is of another version of these scripts.
     """
 
     def __init__(self, folder: Path, models, rng: tf.random.Generator):
@@ -68,24 +122,37 @@ class Checkpoints:
             rng=rng,
             progress=self.progress,
         )
-        self.manager = tf.train.CheckpointManager(self.state, folder / "checkpoints", max_to_keep=2)
-        self.state.save_counter  # noqa: B018  (created here, by all workers together)
-        if self.newest:
-            try:
-                with file_errors():
-                    self.state.restore(self.newest).assert_consumed()
-            except (ValueError, AssertionError) as error:
-                raise UserError(
-                    f"{self.newest} is of another version of these scripts: begin anew with "
-                    "--overwrite, or give another --output-dir"
-                ) from error
-
-    @property
-    def newest(self) -> str | None:
-        """The path prefix of the newest one."""
-        return self.manager.latest_checkpoint
+        self.place = folder / "checkpoints"
+        everything = found(folder)
+        self.newest = next(filter(is_whole, everything), None)
+        if not self.newest:
+            return
+        try:
+            with file_errors():
+                self.state.read(self.newest).assert_consumed()
+        except (ValueError, AssertionError) as error:
+            raise _another_version(self.newest) from error
+        for damaged in everything[: everything.index(self.newest)]:
+            print(f"{damaged} is damaged: going on from {self.newest}", flush=True)
+        self._keep(*everything)
 
     def save(self, step: int) -> None:
-        """Write one; remove all but the last two."""
+        """Write one; once it is on the disk itself, remove all but it and the one before.
+
+        It is named after the step, or the number after where that name is taken.
+        """
+        taken = int(self.newest.rpartition("-")[2]) if self.newest else 0
+        prefix = str(self.place / f"ckpt-{max(step, taken + 1)}")
         with file_errors():
-            self.manager.save(checkpoint_number=step)
+            self.state.write(prefix)
+        for path in *self.place.glob(f"{Path(prefix).name}.*"), self.place, self.place.parent:
+            flush(path)
+        self._keep(self.newest, prefix)
+        self.newest = prefix
+
+    def _keep(self, *prefixes: str | None) -> None:
+        """Remove all other checkpoints, and what a killed save left."""
+        kept = {Path(prefix).name for prefix in prefixes if prefix}
+        for path in self.place.glob("ckpt-*"):
+            if path.name.partition(".")[0] not in kept:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -13,11 +13,9 @@ from pathlib import Path
 from lib import data
 from lib.errors import UserError
 from lib.files import atomic
+from lib.tf import keras, layers, tf
 
 import numpy as np
-import tensorflow as tf
-from tensorflow import keras
-from tensorflow.keras import layers
 
 WEIGHTS = Path(__file__).parents[1] / "pretrained" / "mnist_classifier.weights.h5"
 SEED = 1

@@ -9,9 +9,9 @@ from zipfile import ZipFile
 from lib import memory, npz
 from lib.errors import UserError
 from lib.files import reading
+from lib.tf import tf
 
 import numpy as np
-import tensorflow as tf
 
 # The data set of LeCun, Cortes and Burges, CC BY-SA 3.0 (lib/MNIST.md).
 MNIST = Path(__file__).with_name("mnist.npz")
@@ -155,6 +155,15 @@ class Sampler:
         """The labels of a sample grid, 0, 1, ..., n - 1, 0, 1, ...: float32 (count, num_labels)."""
         num_labels = self.y_train.shape[1]
         return tf.one_hot(tf.range(count) % num_labels, num_labels)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all images and labels, with their types and shapes, in hexadecimal digits."""
+        digest = hashlib.sha256()
+        for array in self.x_train, self.y_train:
+            if array is not None:
+                digest.update(f"{array.dtype.name} {array.shape}".encode())
+                digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
 
     def _rows(self) -> tf.Tensor:
         return self.rng.uniform([self.batch_size], maxval=len(self.x_train), dtype=tf.int64)

@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import socket
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -20,10 +21,9 @@ from shutil import copytree
 from tempfile import TemporaryDirectory
 from zlib import crc32
 
-from lib import folder
+from lib import checkpoint, folder
 from lib.errors import Stopped, UserError
-
-import tensorflow as tf
+from lib.tf import tf
 
 # What TensorFlow raises where another worker has ended, is frozen, or can't be reached.
 LOST = (
@@ -129,22 +129,41 @@ def cluster(text: str) -> tf.distribute.Strategy:
             f"TF_CONFIG has this process at {host}, which no address is known of: correct it"
         ) from error
 
-    others = ", ".join(place for place in places.values() if place != own)
-    print(f"{own} waits for {others or 'nobody'}", flush=True)
-    # TensorFlow waits in native code, where Python's handler of Ctrl-C isn't heard, and keeps
-    # SIGTERM for itself.
+    others = [place for place in places.values() if place != own]
+    print(f"{own} waits for {', '.join(others) or 'nobody'}", flush=True)
     handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
+        # TensorFlow waits in native code, where Python's handlers aren't heard, and keeps SIGTERM
+        # for itself: let it begin when all are there.
+        await_others(int(own.rpartition(":")[2]), others)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         return tf.distribute.MultiWorkerMirroredStrategy()
-    except tf.errors.OpError as error:
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "message", str(error)).splitlines()[0]
         raise UserError(
-            f"can't join TF_CONFIG's cluster as {own}: {error.message.splitlines()[0]}; is the "
-            "port free, are all workers up?"
+            f"can't join TF_CONFIG's cluster as {own}: {reason}; is the port free, are all "
+            "workers up?"
         ) from error
     finally:
         for signum, handler in handlers.items():
             signal.signal(signum, handler)
+
+
+def await_others(port: int, others: list[str]) -> None:
+    """Listen on a port until a connection to each of the others, HOST:PORT, was possible.
+
+    Raises:
+        OSError: the port is not free.
+    """
+    with socket.create_server(("", port)):
+        for place in others:
+            host, _, other_port = place.rpartition(":")
+            while True:
+                try:
+                    socket.create_connection((host, int(other_port)), timeout=1).close()
+                    break
+                except OSError:  # not there yet
+                    time.sleep(0.2)
 
 
 def is_chief(training: tf.distribute.MultiWorkerMirroredStrategy) -> bool:
@@ -158,8 +177,7 @@ def check_agreement(params: Namespace) -> None:
     """Raise a UserError on every worker unless all were started alike."""
     facts = {name: getattr(params, name) for name in params.shared}
     if params.resume:
-        state = tf.train.get_checkpoint_state(folder.of(params) / "checkpoints")
-        facts["checkpoint"] = state and Path(state.model_checkpoint_path).name
+        facts["checkpoint"] = Path(checkpoint.newest_whole(folder.of(params)) or "").name
     own = float(crc32(json.dumps(facts, sort_keys=True).encode()))
     if abs(mean_of_workers(tf.constant(own, tf.float64)) - own) > 0.5:
         raise UserError(

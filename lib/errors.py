@@ -1,10 +1,9 @@
 """What ends a program in one line."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import tensorflow as tf
+from lib.tf import tf
 
 
 class UserError(ValueError):
@@ -19,6 +18,10 @@ class Stopped(Exception):
         self.status = status
 
 
+class Finished(Exception):
+    """There is nothing left to do, as was said."""
+
+
 @contextmanager
 def file_errors() -> Iterator[None]:
     """TensorFlow's file errors as Python's."""
@@ -26,11 +29,3 @@ def file_errors() -> Iterator[None]:
         yield
     except tf.errors.OpError as error:
         raise OSError(error.message.splitlines()[0]) from error
-
-
-def one_line(text: str) -> str:
-    """A message without TensorFlow's own addresses, and its control characters (in a path, say)
-    as Python writes them.
-    """
-    text = re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\]", "", text)
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -10,10 +10,9 @@ import functools
 
 from lib import classifier, data, scores
 from lib.errors import UserError
+from lib.tf import keras, tf
 
 import numpy as np
-import tensorflow as tf
-from tensorflow import keras
 
 BATCH_SIZE = 250
 

@@ -6,18 +6,18 @@ import os
 import platform
 import re
 import shutil
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from lib import checkpoint
 from lib.errors import UserError
-from lib.files import atomic
+from lib.files import atomic, leftovers
+from lib.tf import keras, tf
 
 import numpy as np
-import tensorflow as tf
-from tensorflow import keras
 
 try:
     import fcntl
@@ -43,11 +43,12 @@ def sample_grids(folder: Path, last_step: float = math.inf) -> list[Path]:
 
 
 @contextmanager
-def claim(params: Namespace) -> Iterator[Path]:
+def claim(params: Namespace, began: dict) -> Iterator[Path]:
     """Hold a run's folder against other processes, and refuse what would lose a run.
 
     Args:
         params: the flags; `recorded` says how each of a run's own may change on resume.
+        began: what a run with these flags begins with, as `origin`.
 
     Yields:
         The folder, empty of an earlier run unless that is to be resumed.
@@ -67,66 +68,31 @@ def claim(params: Namespace) -> Iterator[Path]:
                 f"another process trains in {folder}: wait, stop it, or give another --output-dir"
             ) from error
         if params.resume:
-            _check_hyperparameters(folder, params)
+            before = recorded(folder)
+            _check_beginning(folder, before, began, params)
+            _check_copy(folder / "run.json", before, params)
         elif params.overwrite:
             _clear(folder)
-        elif (folder / "run.json").exists() or generator_path(folder).exists():
+        elif checkpoint.found(folder):
             raise UserError(
-                f"a run lies in {folder} or {generator_path(folder)}: go on with --resume, "
-                "replace it with --overwrite, or give another --output-dir"
+                f"a run lies in {folder}: go on with --resume, replace it with --overwrite, or "
+                "give another --output-dir"
+            )
+        elif remains := _remains(folder):
+            raise UserError(
+                f"a run without a checkpoint left {remains[0]}: replace it with --overwrite, or "
+                "give another --output-dir"
             )
         yield folder
 
 
-def recorded_hyperparameters(folder: Path) -> dict:
-    """What the run in a folder began with; UserError where none lies."""
-    try:
-        return json.loads((folder / "run.json").read_text())["hyperparameters"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"there is no run to resume in {folder}: leave out --resume") from error
+def origin(params: Namespace, images: str) -> dict:
+    """What a run begins with: how, where and with what.
 
-
-def _hyperparameters(params: Namespace) -> dict:
-    return {name: getattr(params, name) for name in params.recorded}
-
-
-def _check_hyperparameters(folder: Path, params: Namespace) -> None:
-    given = _hyperparameters(params)
-    for name, began in recorded_hyperparameters(folder).items():
-        now = given.get(name)
-        if now != began and params.recorded.get(name) != "change":
-            raise UserError(
-                f"the run in {folder} has {name} {began}, not {now}: resume it as it began, or "
-                "begin anew with --overwrite"
-            )
-
-
-def _clear(folder: Path) -> None:
-    """Remove the files of an earlier run, and no others."""
-    for name in "checkpoints", "tensorboard":
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in "run.json", "networks.txt", "history.csv", "losses.png", "training.gif":
-        (folder / name).unlink(missing_ok=True)
-    for path in sample_grids(folder):
-        path.unlink()
-    generator_path(folder).unlink(missing_ok=True)
-
-
-def write_facts(folder: Path, params: Namespace, **facts) -> None:
-    """Add facts to run.json, which begins with how, where and with what the run began."""
-    path = folder / "run.json"
-    known = json.loads(path.read_text()) if path.exists() else _origin()
-    facts = known | {"hyperparameters": _hyperparameters(params)} | facts
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(facts, indent=2) + "\n")
-
-
-def timestamp() -> str:
-    """The time in ISO 8601, with the zone."""
-    return datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def _origin() -> dict:
+    Args:
+        params: the flags; those in `recorded` belong to the run.
+        images: the fingerprint of the training data.
+    """
     return {
         "started": timestamp(),
         "versions": {
@@ -140,4 +106,122 @@ def _origin() -> dict:
             "cores": os.cpu_count(),
             "devices": [device.name for device in tf.config.list_logical_devices()],
         },
+        "model_name": params.model_name,
+        "data_sha256": images,
+        "hyperparameters": {name: getattr(params, name) for name in params.recorded},
     }
+
+
+def recorded(folder: Path) -> dict:
+    """What the run in a folder began with, and was last told, as `origin`.
+
+    The newest checkpoint that is whole has it; run.json is a copy for people.
+
+    Raises:
+        UserError: there is none.
+    """
+    if newest := checkpoint.newest_whole(folder):
+        return checkpoint.read_progress(newest).began
+    if checkpoint.found(folder):
+        raise UserError(f"no checkpoint in {folder} is whole: begin anew with --overwrite")
+    advice = "begin anew with --overwrite" if _remains(folder) else "leave out --resume"
+    raise UserError(f"there is no checkpoint to resume from in {folder}: {advice}")
+
+
+def recorded_hyperparameters(folder: Path, parser: ArgumentParser) -> dict:
+    """The flags of the run in a folder, by name.
+
+    Args:
+        folder: the run's.
+        parser: the script's, whose `recorded` names the flags of a run. It judges what is
+            recorded as if it had been typed.
+
+    Raises:
+        UserError: there is no run to resume.
+    """
+    typed = []
+    for name, value in recorded(folder)["hyperparameters"].items():
+        flag = name.replace("_", "-")
+        if name not in parser.recorded or value is None:
+            continue
+        if isinstance(value, bool):
+            typed.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            typed.append(f"--{flag}={value}")
+    params = parser.parse_args(typed)
+    return {name: getattr(params, name) for name in parser.recorded}
+
+
+def _remains(folder: Path) -> list[Path]:
+    """What a run leaves before its first checkpoint, or when that is gone."""
+    return [path for path in (folder / "run.json", generator_path(folder)) if path.exists()]
+
+
+def _check_beginning(folder: Path, before: dict, began: dict, params: Namespace) -> None:
+    """Refuse to go on with a run that began otherwise."""
+    if before["model_name"] != began["model_name"]:
+        raise UserError(
+            f"the run in {folder} is one of {before['model_name']}: give another --output-dir"
+        )
+    given = began["hyperparameters"]
+    for name, value in before["hyperparameters"].items():
+        now = given.get(name, "known to this version")
+        if now != value and params.recorded.get(name) != "change":
+            raise UserError(
+                f"the run in {folder} has {name} {value}, not {now}: resume it as it began, or "
+                "begin anew with --overwrite"
+            )
+    if before["data_sha256"] != began["data_sha256"]:
+        raise UserError(
+            f"the run in {folder} began with other images than {params.data or 'MNIST'} holds: "
+            "give those as --data, or begin anew with --overwrite"
+        )
+
+
+def _check_copy(path: Path, before: dict, params: Namespace) -> None:
+    """Refuse a run.json that contradicts the checkpoint; one that is damaged is written anew."""
+    try:
+        copied = _identity(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        print(f"{path} is missing or damaged: written anew from the checkpoint", flush=True)
+        return
+    for name, value in _identity(before).items():
+        if copied.get(name) == value:
+            continue
+        contradiction = f"{path} contradicts the checkpoint, which has {name} {value}"
+        if params.recorded.get(name) != "change":
+            raise UserError(f"{contradiction}: mend or remove it, it is a copy")
+        print(f"{contradiction}: written anew", flush=True)
+
+
+def _identity(facts: dict) -> dict:
+    """What makes a run the one it is, by name."""
+    names = "model_name", "data_sha256"
+    return {name: facts[name] for name in names} | facts["hyperparameters"]
+
+
+def _clear(folder: Path) -> None:
+    """Remove the files of an earlier run, and no others; the next generator replaces its own."""
+    for name in "checkpoints", "tensorboard":
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in "run.json", "networks.txt", "history.csv", "losses.png", "training.gif":
+        (folder / name).unlink(missing_ok=True)
+    for path in sample_grids(folder):
+        path.unlink()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of a run that was killed."""
+    for path in *leftovers(folder / "*"), *leftovers(generator_path(folder)):
+        path.unlink()
+
+
+def write_facts(folder: Path, began: dict, **facts) -> None:
+    """Write run.json: what the run began with, and further facts."""
+    with atomic(folder / "run.json") as temporary:
+        temporary.write_text(json.dumps(began | facts, indent=2) + "\n")
+
+
+def timestamp() -> str:
+    """The time in ISO 8601, with the zone."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -5,20 +5,16 @@ chapter's changes: sigmoid images in [0, 1], and no batch normalization in the
 discriminator.
 """
 
+import secrets
 from functools import partial
-from math import ceil
 from pathlib import Path
 
-from lib import data, distribute, memory
+from lib import data, distribute, files, memory, pictures
 from lib.errors import UserError
-from lib.files import atomic
 from lib.keras2 import BatchNormalization
+from lib.tf import keras, layers, tf
 
-import matplotlib.pyplot as plt
 import numpy as np
-import tensorflow as tf
-from tensorflow import keras
-from tensorflow.keras import layers
 
 
 def generator(
@@ -203,29 +199,11 @@ def plot_images(
     inputs = [noise_input] if noise_label is None else [noise_input, noise_label]
     inputs += noise_codes or []
     images = generator.predict(inputs if len(inputs) > 1 else noise_input, verbose=0)
-
-    rows, cols = grid_shape(len(images))
-    side, gap = images.shape[1], 2
-    grid = np.ones((rows, cols, side + gap, side + gap), np.float32)
-    grid.reshape(-1, side + gap, side + gap)[: len(images), :side, :side] = images[..., 0]
-    grid = grid.swapaxes(1, 2).reshape(rows * (side + gap), cols * (side + gap))
-    grid = np.pad(grid, ((gap, 0), (gap, 0)), constant_values=1)
-
     path = Path(model_name) / f"{step:05d}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        plt.imsave(temporary, grid.repeat(2, 0).repeat(2, 1), cmap="gray", vmin=0, vmax=1)
-    if show and plt.get_backend().lower() != "agg":  # agg: no display to show it on
-        plt.imshow(grid, cmap="gray", vmin=0, vmax=1)
-        plt.axis("off")
-        plt.show()
+    files.write(path, pictures.encode(images))
+    if show:
+        pictures.show(path)
     return path
-
-
-def grid_shape(count: int) -> tuple[int, int]:
-    """Rows and columns of the squarest grid that holds `count` images."""
-    cols = ceil(count**0.5)
-    return ceil(count / cols), cols
 
 
 def test_generator(
@@ -234,31 +212,69 @@ def test_generator(
     class_label: int | None = None,
     seed: int | None = None,
     interpolate: bool = False,
-    model_name="test_outputs",
+    show: bool = True,
+    model_name: str = "generator",
+    output_dir="test_outputs",
 ) -> Path:
-    """Draw images from fresh noise, show them and save them under `model_name`.
+    """Draw images from fresh noise in a grid, print its digits and its path, and show it.
 
     Args:
-        generator: of noise, or of noise and labels; then the labels are printed.
-        count: how many images.
-        class_label: the one digit to draw, which then also numbers the picture; None draws
-            random digits.
+        generator, count, class_label, interpolate: as in `sample_inputs`.
         seed: of noise and digits; None draws one.
+        show: whether to open a window, where there is a display.
+        model_name: begins the picture's name, which goes on with what it shows and its seed.
+        output_dir: the folder of the picture; made when missing.
+
+    Returns:
+        The picture's path. Another picture that lies there is not replaced.
+
+    Raises:
+        UserError: class_label is not among the generator's labels.
+    """
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    inputs = sample_inputs(generator, count, class_label, seed, interpolate)
+    if len(inputs) > 1:
+        print_labels(inputs[1])
+    words = [model_name]
+    words += ["interpolated"] * interpolate
+    words += [f"digit{class_label}"] * (class_label is not None)
+    words += [f"{count}"] * (count != 16)
+    path = Path(output_dir, "_".join([*words, f"seed{seed}.png"]))
+    images = generator.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
+    path = files.write_new(path, pictures.encode(images))
+    print(f"saved {path} (--seed={seed} draws it again)", flush=True)
+    if show:
+        pictures.show(path)
+    return path
+
+
+def sample_inputs(
+    generator,
+    count: int,
+    class_label: int | None,
+    seed: int,
+    interpolate: bool = False,
+) -> list[tf.Tensor]:
+    """Fresh inputs of a generator.
+
+    Args:
+        generator: of noise, or of noise and labels.
+        count: how many images are to be drawn.
+        class_label: the one digit to draw; None draws random digits.
+        seed: of noise and digits.
         interpolate: each row of the grid walks in equal steps from one random point of the
             latent space to another, its digit held.
 
     Returns:
-        The picture's path.
+        Noise, float32 (count, latent_size), and for a generator of labels those, one-hot, float32
+        (count, num_labels).
 
     Raises:
         UserError: class_label is not among the generator's labels.
     """
     latent_size, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
-    if seed is None:
-        rng = tf.random.Generator.from_non_deterministic_state()
-    else:
-        rng = tf.random.Generator.from_seed(seed)
-    rows, cols = grid_shape(count)
+    rng = tf.random.Generator.from_seed(seed)
+    rows, cols = pictures.grid_shape(count)
     if not interpolate:
         noise = data.sample_noise(rng, count, latent_size)
     else:
@@ -266,7 +282,7 @@ def test_generator(
         noise = tf.linspace(start, end, cols, axis=1)
         noise = tf.reshape(noise, (rows * cols, latent_size))[:count]
     if not num_labels:
-        return plot_images(generator, noise, show=True, model_name=model_name)
+        return [noise]
 
     num_labels = num_labels[0]
     if class_label is not None and class_label >= num_labels:
@@ -277,16 +293,13 @@ def test_generator(
         labels = tf.one_hot([class_label] * count, num_labels)
     if interpolate:
         labels = tf.repeat(labels[:rows], cols, axis=0)[:count]
-    print_labels(labels)
-    return plot_images(
-        generator, noise, labels, show=True, step=class_label or 0, model_name=model_name
-    )
+    return [noise, labels]
 
 
 def print_labels(labels) -> None:
     """Print one-hot labels as digits, in the rows of the grid that shows their images."""
     digits = np.argmax(labels, axis=1)
-    _, cols = grid_shape(len(digits))
+    _, cols = pictures.grid_shape(len(digits))
     print("digits of the grid:")
     for row in range(0, len(digits), cols):
         print(*digits[row : row + cols])

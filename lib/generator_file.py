@@ -7,10 +7,10 @@ from pathlib import Path
 from lib import gan
 from lib.errors import UserError
 from lib.files import atomic, reading
+from lib.tf import keras
 
 import h5py
 import numpy as np
-from tensorflow import keras
 
 # More than a generator has: of layers and weights, and of bytes that are no weights.
 MAX_NAMES = 1000
@@ -18,7 +18,11 @@ MAX_BESIDE = 2**24
 
 
 def save(generator: keras.Model, path: str | Path) -> None:
-    """Write a generator as a whole-model .h5, in float32 and of Keras's own layers alone."""
+    """Write a generator as a whole-model .h5, in float32 and of Keras's own layers alone.
+
+    Raises:
+        OSError: it can't be written.
+    """
 
     def plain(layer):
         config = layer.get_config() | {"dtype": "float32"}
@@ -27,7 +31,10 @@ def save(generator: keras.Model, path: str | Path) -> None:
     copy = keras.models.clone_model(generator, clone_function=plain)
     copy.set_weights(generator.get_weights())
     with atomic(path) as temporary:
-        copy.save(temporary)
+        try:
+            copy.save(temporary)
+        except RuntimeError as error:  # h5py's, where the disk is full
+            raise OSError(f"{path} can't be written: {error}") from error
 
 
 def load(path: str | Path, conditional: bool) -> keras.Model:

@@ -4,6 +4,7 @@ an animation, its networks as a diagram.
 
 import csv
 import shutil
+import struct
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,11 +12,10 @@ from pathlib import Path
 from lib.errors import UserError, file_errors
 from lib.files import atomic
 from lib.folder import sample_grids
+from lib.tf import keras, tf
 
-import tensorflow as tf
 from matplotlib.figure import Figure
 from PIL import Image
-from tensorflow import keras
 
 
 class Record:
@@ -30,6 +30,7 @@ class Record:
     def __init__(self, folder: Path, history: list[dict[str, float]], step: int):
         self.folder = folder
         self.history = [*history]
+        self.grids = []
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         (folder / "tensorboard").mkdir()
         self.events = tf.io.TFRecordWriter(str(folder / "tensorboard" / "events.out.tfevents"))
@@ -48,21 +49,28 @@ class Record:
         self._add_scalars(row)
 
     def add_grid(self, grid: Path) -> None:
-        """Show a sample grid, named after its step, in TensorBoard too."""
-        with Image.open(grid) as image:
-            size = {"width": image.width, "height": image.height, "colorspace": 4}
+        """Show a sample grid, named after its step, in TensorBoard and the animation too.
+
+        One that is damaged is left out.
+        """
+        frame = read_grid(grid)
+        if frame is None:
+            print(f"{grid} is damaged: left out", flush=True)
+            return
+        self.grids.append(grid)
+        size = {"width": frame.width, "height": frame.height, "colorspace": 4}
         picture = {"encoded_image_string": grid.read_bytes(), **size}
         value = {"tag": "samples", "image": picture}
         self._add_event(step=int(grid.stem), summary={"value": [value]})
 
-    def draw(self, step: int) -> None:
-        """Draw the curves and the animation of all up to a step; TensorBoard sees all of it."""
+    def draw(self) -> None:
+        """Draw the curves and the animation; TensorBoard sees all of it."""
         with file_errors():
             self.events.flush()
         if self.history:
             plot_losses(self.history, self.folder / "losses.png")
-        if grids := sample_grids(self.folder, step):
-            write_gif(grids, self.folder / "training.gif")
+        if self.grids:
+            write_gif(self.grids, self.folder / "training.gif")
 
     def _add_scalars(self, row: dict[str, float]) -> None:
         values = [{"tag": n, "simple_value": value} for n, value in row.items() if n != "step"]
@@ -98,12 +106,20 @@ def plot_losses(history: list[dict[str, float]], path: Path) -> None:
         figure.savefig(temporary)
 
 
+def read_grid(path: Path) -> Image.Image | None:
+    """A sample grid in gray; None where it can't be read."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("L")
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
+        return None
+
+
 def write_gif(grids: list[Path], path: Path) -> None:
-    """The grids as an animation, the last one held."""
-    frames = []
-    for grid in grids:
-        with Image.open(grid) as image:
-            frames.append(image.convert("L"))
+    """The grids as an animation, the last one held; what can't be read is left out."""
+    frames = [frame for grid in grids if (frame := read_grid(grid))]
+    if not frames:
+        return
     durations = [200] * (len(frames) - 1) + [2000]
     with atomic(path) as temporary:
         frames[0].save(

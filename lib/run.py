@@ -12,20 +12,30 @@ forms is written anew from there when a run is resumed.
 
 import math
 import os
-import signal
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib import data, display, distribute, evaluation, folder, generator_file, keras2, record
-from lib.checkpoint import Checkpoints
-from lib.errors import Stopped, UserError
+from lib import (
+    data,
+    display,
+    distribute,
+    evaluation,
+    folder,
+    generator_file,
+    keras2,
+    record,
+    signals,
+)
+from lib.checkpoint import Checkpoints, Progress
+from lib.clock import Clock
+from lib.errors import Finished, Stopped, UserError
 from lib.memory import require_for_training
+from lib.tf import tf
 
 import numpy as np
-import tensorflow as tf
 
 CHECKPOINT_SECONDS = 300
 EARLY_GRIDS = (1, 100)
@@ -47,7 +57,9 @@ def open_run(
         UserError: the folder holds another run, is in use, or has no run to resume; or a
             metric or a weight is no longer finite.
         OSError: the folder can't be written.
-        Stopped: after SIGINT or SIGTERM, once the step is done and saved.
+        Stopped: after SIGINT, SIGTERM or SIGHUP, or where standard output was closed, once the
+            step is done and saved.
+        Finished: the run to resume has come to its end.
     """
     generator, discriminator, adversarial = models
     require_for_training(generator, discriminator, params)
@@ -55,26 +67,38 @@ def open_run(
         evaluation.require_mnist(generator)
     if params.plot_model:
         record.plot_model(generator, discriminator, params.plot_model)
-    with folder.claim(params) as place, deferred_signals() as received:
+        raise Finished
+    began = folder.origin(params, draw.fingerprint())
+    with folder.claim(params, began) as place, signals.deferred() as received:
         keras2.build_for_training(discriminator, adversarial)
         checkpoints = Checkpoints(place, models, draw.rng)
-        done = checkpoints.progress.step
-        if done > params.train_steps:
-            raise UserError(
-                f"the run in {place} has taken {done} steps already: give --train-steps={done} to "
-                "end it there, or more"
-            )
-        print(display.header(place, draw, params, done), flush=True)
-        folder.write_facts(place, params)
+        check_end(place, params, checkpoints.progress)
+        print(display.header(place, draw, params, checkpoints.progress.step), flush=True)
+        checkpoints.progress.begin(began)
+        folder.remove_leftovers(place)
+        folder.write_facts(place, checkpoints.progress.began)
         record.write_summaries(models, place / "networks.txt", show=params.summary)
         run = Run(place, models, params, plot, checkpoints, received)
         try:
             yield run
+            if run.progress.step == params.train_steps:  # not where the loop was left early
+                finish(run)
         except Exception:
             run.display.end_line()
             raise
-        if run.progress.step == params.train_steps:  # not where the loop was left early
-            finish(run)
+
+
+def check_end(place: Path, params: Namespace, progress: Progress) -> None:
+    """Raise where no step is left: Finished, or a UserError if the run has taken more already."""
+    done = progress.step
+    if done > params.train_steps:
+        raise UserError(
+            f"the run in {place} has taken {done} steps already: give --train-steps={done} to "
+            "end it there, or more"
+        )
+    if done == params.train_steps == progress.began["hyperparameters"]["train_steps"]:
+        print_finished(params, done)
+        raise Finished
 
 
 class Run:
@@ -118,11 +142,11 @@ class Run:
         self.unread.append(metrics)
         params = self.params
         # asked once: a signal may come at any moment
-        stopping = distribute.any_worker(bool(self.signals))
+        stopping = distribute.any_worker(bool(self.signals)) and step < params.train_steps
+        ending = stopping or step == params.train_steps
         scores_due = params.evaluate_interval and step % params.evaluate_interval == 0
         row_due = scores_due or step % params.log_interval == 0
         grid_due = self._grid_due(step)
-        ending = stopping or step == params.train_steps
         save_due = grid_due or ending or time.monotonic() - self.saved > CHECKPOINT_SECONDS
 
         if row_due or save_due or time.monotonic() - self.shown > 0.5:
@@ -135,39 +159,48 @@ class Run:
             self.progress.recent.clear()
         if grid_due:
             self._add_grid()
-        if save_due:
-            self.progress.seconds = self.clock.seconds()
-            self.checkpoints.save(step)
-            generator_file.save(self.generator, folder.generator_path(self.place))
-            self.record.draw(step)
-            self.saved = time.monotonic()
+        if save_due and not ending:
+            self._save()
         self.clock.step_done(step)
         if stopping:
             self.close()
+            signum = (self.signals or [signals.STOP[1]])[0]
+            why = "standard output was closed, " if signum == signals.SIGPIPE else ""
             raise Stopped(
-                f"stopped after step {step}, all of it saved, and the generator as it is in "
+                f"{why}stopped after step {step}, all of it saved, and the generator as it is in "
                 f"{folder.generator_path(self.place)}; go on with: {display.command(params, '--resume')}",
-                status=128 + (self.signals or [signal.SIGTERM])[0],
+                status=128 + signum,
             )
 
     def _grid_due(self, step: int) -> bool:
         return step in EARLY_GRIDS or step % self.params.save_interval == 0
 
-    def close(self) -> None:
-        """Have the last step in the history and the pictures too, if it isn't there by itself.
+    def close(self, **facts) -> None:
+        """Save all; have the last step in the history and the pictures, if it isn't by itself.
 
-        The checkpoint doesn't know of it: a run that goes on is as if it had never stopped.
+        The checkpoint doesn't know of these: a run that goes on is as if it had never stopped.
+
+        Args:
+            facts: to add to run.json.
         """
         if self.progress.recent:
             self._add_row({})
         if not self._grid_due(self.progress.step):
             self._add_grid()
-        self.record.draw(self.progress.step)
+        folder.write_facts(self.place, self.progress.began, **facts)
+        self._save()
+
+    def _save(self) -> None:
+        self.progress.seconds = self.clock.seconds()
+        generator_file.save(self.generator, folder.generator_path(self.place))
+        self.record.draw()
+        self.checkpoints.save(self.progress.step)  # the last: what it speaks of is there by now
+        self.saved = time.monotonic()
 
     def _add_row(self, scores: dict[str, float]) -> dict[str, float]:
         row = {"step": self.progress.step, **self.progress.means(), **scores}
         self.record.add_row(row)
-        self.display.row(row, self.clock.seconds_a_step(self.progress.step))
+        self._show(self.display.row, row, self.clock.seconds_a_step(row["step"]))
         return row
 
     def _add_grid(self) -> None:
@@ -184,15 +217,23 @@ class Run:
             progress.recent.append(values)
         self.unread.clear()
         self.shown = time.monotonic()
-        self.display.progress(
-            progress.step, progress.means(), self.clock.seconds_a_step(self.progress.step)
-        )
+        rate = self.clock.seconds_a_step(progress.step)
+        self._show(self.display.progress, progress.step, progress.means(), rate)
+
+    def _show(self, show: Callable[..., None], *what) -> None:
+        """Have the display show something; where nobody sees it any more, ask to stop."""
+        try:
+            show(*what)
+        except OSError:
+            signals.silence_output()
+            self.signals.append(signals.SIGPIPE)
 
     def _scores(self) -> dict[str, float]:
         with self.clock.paused():
-            self.display.line(f"step {self.progress.step}: scoring 10,000 images")
+            self._show(self.display.line, f"step {self.progress.step}: scoring 10,000 images")
             found = evaluation.scalars(evaluation.evaluate(self.generator, self.params.seed))
-            self.display.line(", ".join(f"{name} {value:.4g}" for name, value in found.items()))
+            figures = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
+            self._show(self.display.line, figures)
         return found
 
     def _check_weights(self) -> None:
@@ -211,67 +252,16 @@ class Run:
 
 def finish(run: Run) -> None:
     """Record that a run ended, and say how to let it grow and how to sample from its generator."""
-    run.close()
-    params, steps = run.params, run.progress.step
+    steps = run.progress.step
+    rate = round(steps / run.clock.seconds(), 3)
+    run.close(ended=folder.timestamp(), steps=steps, steps_per_second=rate)
+    print_finished(run.params, steps)
     path = folder.generator_path(run.place)
-    generator_file.save(run.generator, path)
-    rate = round(steps / run.progress.seconds, 3)
-    ended = folder.timestamp()
-    folder.write_facts(run.place, params, ended=ended, steps=steps, steps_per_second=rate)
-    print(f"finished after step {steps}; more steps with:")
-    print(display.command(params, "--resume", f"--train-steps={2 * steps}"))
     print(f"wrote {path} and {run.place}{os.sep}; sample with:")
-    print(display.command(params, f"--generator={path}"))
+    print(display.command(run.params, f"--generator={path}"), flush=True)
 
 
-class Clock:
-    """The time that training takes.
-
-    Args:
-        seconds: what it took before the run was resumed.
-        step: the last one that is done.
-    """
-
-    def __init__(self, seconds: float, step: int):
-        now = time.monotonic()
-        self.begin = now - seconds
-        self.first_step, self.first_done = step + 1, now
-
-    def seconds(self) -> float:
-        """Of the whole run."""
-        return time.monotonic() - self.begin
-
-    def step_done(self, step: int) -> None:
-        """Take note of the first step of this process, which had to be compiled."""
-        if step == self.first_step:
-            self.first_done = time.monotonic()
-
-    def seconds_a_step(self, step: int) -> float:
-        """Since the first step of this process, if that isn't all there was."""
-        return (time.monotonic() - self.first_done) / max(1, step - self.first_step)
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Don't count what is done meanwhile."""
-        before = time.monotonic()
-        yield
-        seconds = time.monotonic() - before
-        self.begin += seconds
-        self.first_done += seconds
-
-
-@contextmanager
-def deferred_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of them; the same one again is deadly."""
-    received = []
-
-    def note(signum, _frame):
-        received.append(signum)
-        signal.signal(signum, signal.SIG_DFL)
-
-    before = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+def print_finished(params: Namespace, steps: int) -> None:
+    """Say that a run ended, and how to let it grow."""
+    print(f"finished after step {steps}; more steps with:")
+    print(display.command(params, "--resume", f"--train-steps={2 * steps}"), flush=True)

@@ -25,18 +25,18 @@ def test_evaluate(generator, few_images, monkeypatch, capsys):
         assert (
             main("acgan", ["--generator=some.h5", "--evaluate", f"--seed={seed}"], monkeypatch) == 0
         )
-        with open("test_outputs/some_scores.json") as file:
+        with open(f"test_outputs/some_scores_seed{seed}.json") as file:
             return json.load(file), capsys.readouterr().out
 
     found, output = evaluate(1)
     assert found["seed"] == 1
-    assert set(found) == {"seed", "some.h5", "training images"}
-    assert found["training images"]["frechet_distance"] < found["some.h5"]["frechet_distance"]
-    assert len(found["some.h5"]["digit_accuracy"]) == 10
-    for name in "some.h5", "training images":
+    assert set(found) == {"seed", "some", "training images"}
+    assert found["training images"]["frechet_distance"] < found["some"]["frechet_distance"]
+    assert len(found["some"]["digit_accuracy"]) == 10
+    for name in "some", "training images":
         row = next(line for line in output.splitlines() if line.startswith(name))
         assert f"{found[name]['frechet_distance']:.2f}" in row
-    assert output.endswith("saved test_outputs/some_scores.json\n")
+    assert output.endswith("saved test_outputs/some_scores_seed1.json\n")
     assert evaluate(1)[0] == found
     assert evaluate(2)[0] != found
 
@@ -100,6 +100,7 @@ def test_plot_model(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(name, [*FEW_STEPS, "--plot-model=networks.png"], monkeypatch) == 0
     assert min(plt.imread("networks.png").shape[:2]) > 500
+    assert [path.name for path in tmp_path.iterdir()] == ["networks.png"]  # nothing was trained
 
 
 def test_plot_model_without_graphviz(tmp_path, monkeypatch, capsys):

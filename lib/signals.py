@@ -1,0 +1,53 @@
+"""Signals that ask a run to stop."""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+STOP = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+SIGPIPE = 13  # Windows has none
+
+
+@contextmanager
+def deferred() -> Iterator[list[int]]:
+    """Collect SIGINT, SIGTERM and SIGHUP instead of dying of them; the same one again is deadly.
+
+    Those that are ignored, as `nohup` and a shell's `&` have it, stay ignored.
+    """
+    received = []
+    handlers = {signum: signal.getsignal(signum) for signum in STOP}
+    # A step is one native call, which Python's handlers wait for, and in which they count several
+    # signals as one. Their numbers are sent on at once, to a thread.
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    Thread(target=die_of_the_second, args=(reader,), daemon=True).start()
+    descriptor = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    try:
+        for signum, handler in handlers.items():
+            if handler != signal.SIG_IGN:
+                signal.signal(signum, lambda signum, _frame: received.append(signum))
+        yield received
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+        signal.set_wakeup_fd(descriptor)
+        writer.close()
+
+
+def die_of_the_second(reader: socket.socket) -> None:
+    """End the process when a signal comes that has come before, until the other end is closed."""
+    seen = set()
+    with reader:
+        while signum := reader.recv(1):
+            if signum[0] in STOP and signum in seen:
+                os._exit(128 + signum[0])
+            seen.add(signum)
+
+
+def silence_output() -> None:
+    """Have standard output say no more: it was closed, and Python would complain at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,83 @@
+"""What stops a run from outside: signals, and an output that nobody reads."""
+
+import os
+import signal
+import subprocess
+import sys
+
+from lib import checkpoint, signals
+
+import pytest
+from helpers import ROOT, local_cluster
+
+IN_ONE_NATIVE_CALL = """
+import hashlib
+from lib import signals
+with signals.deferred() as received:
+    print("begun", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # takes minutes
+"""
+
+
+def start(*command, cwd=ROOT, **kwargs):
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **kwargs,
+    )
+
+
+@pytest.mark.parametrize("signum", signals.STOP)
+def test_the_second_signal_stops_a_step_at_once(signum):
+    with start("-c", IN_ONE_NATIVE_CALL) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signum)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.05)
+        process.send_signal(signum)
+        try:
+            assert process.wait(timeout=20) == 128 + signum
+        finally:
+            process.kill()
+
+
+def test_what_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals.deferred() as received:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert received == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_closed_output_stops_the_run(tmp_path):
+    flags = ["--batch-size=8", "--log-interval=1"]
+    with start(ROOT / "lsgan-mnist.py", *flags, cwd=tmp_path) as process:
+        assert process.stdout.readline().startswith("lsgan_mnist: 60,000 images")
+        process.stdout.close()
+        error = process.stderr.read()
+    assert process.returncode == 128 + signals.SIGPIPE
+    (line,) = error.splitlines()
+    assert "standard output was closed, stopped after step" in line
+    assert checkpoint.newest_whole(tmp_path / "lsgan_mnist")
+
+
+@pytest.mark.parametrize(
+    "signum, status", [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)]
+)
+def test_a_worker_that_waits_can_be_stopped(signum, status, tmp_path):
+    env = os.environ | {"TF_CONFIG": local_cluster(2)[1]}
+    with start(ROOT / "lsgan-mnist.py", cwd=tmp_path, env=env) as worker:
+        assert "waits for" in worker.stdout.readline()
+        worker.send_signal(signum)
+        try:
+            assert worker.wait(timeout=20) == status
+        finally:
+            worker.kill()
+        assert worker.stderr.read() == ""
