@@ -177,7 +177,7 @@ def test_no_code_of_a_file_is_run(files, tmp_path):
         ("wgan", ["--output-dir=text.h5"], "text.h5"),
         ("wgan", ["--output-dir=/dev/null/below"], "/dev/null"),
         ("wgan", ["--generator=plain.h5", "--output-dir=text.h5"], "text.h5"),
-        ("wgan", ["--resume"], "no run to resume"),
+        ("wgan", ["--resume"], "no checkpoint to resume from"),
         ("wgan", ["--resume", "--overwrite"], "exclude each other"),
     ],
 )
