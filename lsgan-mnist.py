@@ -82,7 +82,7 @@ def train(models, dataset, params):
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data)
+    dataset = data.load(params.data, labels=False)
     train(build_models(params, dataset), dataset, params)
 
 

@@ -23,7 +23,7 @@ parser.add_hyperparameter("--train-steps", 40000, "updates of the generator", on
 parser.add_hyperparameter("--lr", 5e-5, "alpha: learning rate of both optimizers")
 parser.add_hyperparameter("--clip-value", 0.01, "c: bound of the critic's weights")
 parser.add_hyperparameter("--batch-size", 64, "m: images a batch")
-parser.add_hyperparameter("--n-critic", 5, "critic updates a step")
+parser.add_hyperparameter("--n-critic", 5, "critic updates a step", high=100)
 parser.add_hyperparameter("--latent-size", 100, "width of the noise z")
 parser.add_hyperparameter("--batch-norm", False, "batch normalization in the critic (Fig. 8.5)")
 
@@ -106,7 +106,7 @@ def train(models, dataset, params):
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data)
+    dataset = data.load(params.data, labels=False)
     train(build_models(params, dataset), dataset, params)
 
 

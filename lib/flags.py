@@ -78,13 +78,20 @@ class Parser(argparse.ArgumentParser):
             self.shared.append(dest)
 
     def add_hyperparameter(
-        self, name: str, default: bool | float, help: str, on_resume: str = "keep"
+        self,
+        name: str,
+        default: bool | float,
+        help: str,
+        on_resume: str = "keep",
+        high: int = 2**31 - 1,
     ) -> None:
-        """Declare a flag of the algorithm: a switch, a whole number from 1, or a number from 0."""
+        """Declare a flag of the algorithm: a switch, a whole number from 1 to `high`, or a number
+        from 0.
+        """
         if isinstance(default, bool):
             settings = {"action": argparse.BooleanOptionalAction, "default": default, "help": help}
         else:
-            kind = whole_number(1) if isinstance(default, int) else number
+            kind = whole_number(1, high) if isinstance(default, int) else number
             settings = {"type": kind, "default": default, "help": f"{help} (%(default)s)"}
         self.add_flag(self.algorithm, name, on_resume, **settings)
 
@@ -92,8 +99,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
 
     def exit(self, status=0, message=None):
-        if message and sys.stderr.isatty():
-            message = fold(message)
+        if message:
+            message = one_line(message.rstrip("\n")) + "\n"
+            if sys.stderr.isatty():
+                message = fold(message)
         super().exit(status, message)
 
     def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
@@ -121,6 +130,14 @@ class Parser(argparse.ArgumentParser):
         names = [*self.training, *self.sampling]
         params = super().parse_args(args, argparse.Namespace(**dict.fromkeys(names, absent)))
         return {name for name in names if getattr(params, name) is not absent}
+
+
+def one_line(text: str) -> str:
+    """A message without TensorFlow's own addresses, and its control characters (in a path, say)
+    as Python writes them.
+    """
+    text = re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\]", "", text)
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def fold(text: str) -> str:

@@ -9,7 +9,7 @@ import secrets
 from functools import partial
 from pathlib import Path
 
-from lib import data, distribute, files, pictures
+from lib import data, distribute, files, memory, pictures
 from lib.errors import UserError
 from lib.keras2 import BatchNormalization
 from lib.tf import keras, layers, tf
@@ -40,6 +40,7 @@ def generator(
     x = layers.Concatenate(axis=1)([inputs, *conditions]) if conditions else inputs
 
     image_resize = image_size // 4
+    memory.require_for_generator(x.shape[1], image_size)
     x = layers.Dense(image_resize * image_resize * 128)(x)
     x = layers.Reshape((image_resize, image_resize, 128))(x)
     for filters, strides in ((128, 2), (64, 2), (32, 1), (1, 1)):

@@ -32,6 +32,7 @@ from lib import (
 from lib.checkpoint import Checkpoints, Progress
 from lib.clock import Clock
 from lib.errors import Finished, Stopped, UserError
+from lib.memory import require_for_training
 from lib.tf import tf
 
 import numpy as np
@@ -61,6 +62,7 @@ def open_run(
         Finished: the run to resume has come to its end.
     """
     generator, discriminator, adversarial = models
+    require_for_training(generator, discriminator, params)
     if params.evaluate_interval:
         evaluation.require_mnist(generator)
     if params.plot_model:

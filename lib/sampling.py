@@ -4,7 +4,7 @@ import json
 from argparse import Namespace
 from pathlib import Path
 
-from lib import evaluation, files, gan, generator_file, pictures
+from lib import evaluation, files, gan, generator_file, memory, pictures
 from lib.errors import UserError
 from lib.tf import keras
 
@@ -42,9 +42,11 @@ def use_generator(params: Namespace, conditional: bool) -> None:
 
 def draw(generator: keras.Model, output: Path, params: Namespace) -> None:
     """Save a grid of images, and show it where there is a display."""
+    count = params.count or 16
+    memory.require_for_sampling(generator, count, memory.PICTURE)
     path = gan.test_generator(
         generator,
-        count=params.count or 16,
+        count=count,
         class_label=params.digit,
         seed=params.seed,
         interpolate=bool(params.interpolate),
@@ -84,7 +86,9 @@ def write_dataset(generator: keras.Model, params: Namespace) -> None:
     path = Path(params.npz)
     if path.exists():
         raise UserError(f"{path} exists: remove it, or give --npz another name")
-    inputs = gan.sample_inputs(generator, params.count or 10_000, params.digit, params.seed)
+    count = params.count or 10_000
+    memory.require_for_sampling(generator, count, memory.ARRAY)
+    inputs = gan.sample_inputs(generator, count, params.digit, params.seed)
     images = generator.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
     arrays = {"x_train": np.rint(255 * images[..., 0]).astype(np.uint8)}
     if len(inputs) > 1:
