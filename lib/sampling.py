@@ -4,7 +4,7 @@ import json
 from argparse import Namespace
 from pathlib import Path
 
-from lib import evaluation, files, gan, generator_file, memory, pictures
+from lib import data, evaluation, files, gan, generator_file, memory, pictures
 from lib.errors import UserError
 from lib.tf import keras
 
@@ -88,7 +88,7 @@ def write_dataset(generator: keras.Model, params: Namespace) -> None:
         raise UserError(f"{path} exists: remove it, or give --npz another name")
     count = params.count or 10_000
     memory.require_for_sampling(generator, count, memory.ARRAY)
-    inputs = gan.sample_inputs(generator, count, params.digit, params.seed)
+    inputs = data.sample_inputs(generator, count, params.digit, params.seed)
     images = generator.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
     arrays = {"x_train": np.rint(255 * images[..., 0]).astype(np.uint8)}
     if len(inputs) > 1:
