@@ -29,6 +29,11 @@ def use_generator(params: Namespace, conditional: bool) -> None:
     generator = generator_file.load(path, conditional)
     output = Path(params.output_dir, "test_outputs", path.stem)  # what files' names begin with
     if params.evaluate:
+        if (other := generator_file.training_data(path)) and not params.against_mnist:
+            raise UserError(
+                f"{path} was trained on {other}, and scores compare with MNIST's digits: add "
+                "--against-mnist if that is what you want"
+            )
         evaluate(generator, output, params)
     elif params.explore:
         from lib.explore import explore  # here: it loads matplotlib's toolkits
