@@ -1,4 +1,4 @@
-"""The training data, and what a training step draws from it."""
+"""The training data, what a training step draws from it, and what a generator is fed."""
 
 import hashlib
 from math import prod
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipFile
 
-from lib import memory, npz
+from lib import memory, npz, pictures
 from lib.errors import UserError
 from lib.files import reading
 from lib.tf import tf
@@ -181,3 +181,51 @@ def sample_labels(rng: tf.random.Generator, count: int, num_labels: int) -> tf.T
     """Random labels, each equally likely: float32 (count, num_labels), one-hot."""
     labels = rng.uniform([count], maxval=num_labels, dtype=tf.int64)
     return tf.one_hot(labels, num_labels)
+
+
+def sample_inputs(
+    generator,
+    count: int,
+    class_label: int | None,
+    seed: int,
+    interpolate: bool = False,
+) -> list[tf.Tensor]:
+    """Fresh inputs of a generator.
+
+    Args:
+        generator: of noise, or of noise and labels.
+        count: how many images are to be drawn.
+        class_label: the one digit to draw; None draws random digits.
+        seed: of noise and digits.
+        interpolate: each row of the grid walks in equal steps from one random point of the
+            latent space to another, its digit held.
+
+    Returns:
+        Noise, float32 (count, latent_size), and for a generator of labels those, one-hot, float32
+        (count, num_labels).
+
+    Raises:
+        UserError: class_label is not among the generator's labels.
+    """
+    latent_size, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
+    rng = tf.random.Generator.from_seed(seed)
+    rows, cols = pictures.grid_shape(count)
+    if not interpolate:
+        noise = sample_noise(rng, count, latent_size)
+    else:
+        start, end = tf.split(sample_noise(rng, 2 * rows, latent_size), 2)
+        noise = tf.linspace(start, end, cols, axis=1)
+        noise = tf.reshape(noise, (rows * cols, latent_size))[:count]
+    if not num_labels:
+        return [noise]
+
+    num_labels = num_labels[0]
+    if class_label is not None and class_label >= num_labels:
+        raise UserError(f"digit {class_label} is unknown here: choose from 0 to {num_labels - 1}")
+    if class_label is None:
+        labels = sample_labels(rng, count, num_labels)
+    else:
+        labels = tf.one_hot([class_label] * count, num_labels)
+    if interpolate:
+        labels = tf.repeat(labels[:rows], cols, axis=0)[:count]
+    return [noise, labels]

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 from lib import data, distribute, files, memory, pictures
-from lib.errors import UserError
 from lib.keras2 import BatchNormalization
 from lib.tf import keras, layers, tf
 
@@ -219,7 +218,7 @@ def test_generator(
     """Draw images from fresh noise in a grid, print its digits and its path, and show it.
 
     Args:
-        generator, count, class_label, interpolate: as in `sample_inputs`.
+        generator, count, class_label, interpolate: as in `data.sample_inputs`.
         seed: of noise and digits; None draws one.
         show: whether to open a window, where there is a display.
         model_name: begins the picture's name, which goes on with what it shows and its seed.
@@ -232,7 +231,7 @@ def test_generator(
         UserError: class_label is not among the generator's labels.
     """
     seed = secrets.randbelow(2**32) if seed is None else seed
-    inputs = sample_inputs(generator, count, class_label, seed, interpolate)
+    inputs = data.sample_inputs(generator, count, class_label, seed, interpolate)
     if len(inputs) > 1:
         print_labels(inputs[1])
     words = [model_name]
@@ -246,54 +245,6 @@ def test_generator(
     if show:
         pictures.show(path)
     return path
-
-
-def sample_inputs(
-    generator,
-    count: int,
-    class_label: int | None,
-    seed: int,
-    interpolate: bool = False,
-) -> list[tf.Tensor]:
-    """Fresh inputs of a generator.
-
-    Args:
-        generator: of noise, or of noise and labels.
-        count: how many images are to be drawn.
-        class_label: the one digit to draw; None draws random digits.
-        seed: of noise and digits.
-        interpolate: each row of the grid walks in equal steps from one random point of the
-            latent space to another, its digit held.
-
-    Returns:
-        Noise, float32 (count, latent_size), and for a generator of labels those, one-hot, float32
-        (count, num_labels).
-
-    Raises:
-        UserError: class_label is not among the generator's labels.
-    """
-    latent_size, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
-    rng = tf.random.Generator.from_seed(seed)
-    rows, cols = pictures.grid_shape(count)
-    if not interpolate:
-        noise = data.sample_noise(rng, count, latent_size)
-    else:
-        start, end = tf.split(data.sample_noise(rng, 2 * rows, latent_size), 2)
-        noise = tf.linspace(start, end, cols, axis=1)
-        noise = tf.reshape(noise, (rows * cols, latent_size))[:count]
-    if not num_labels:
-        return [noise]
-
-    num_labels = num_labels[0]
-    if class_label is not None and class_label >= num_labels:
-        raise UserError(f"digit {class_label} is unknown here: choose from 0 to {num_labels - 1}")
-    if class_label is None:
-        labels = data.sample_labels(rng, count, num_labels)
-    else:
-        labels = tf.one_hot([class_label] * count, num_labels)
-    if interpolate:
-        labels = tf.repeat(labels[:rows], cols, axis=0)[:count]
-    return [noise, labels]
 
 
 def print_labels(labels) -> None:

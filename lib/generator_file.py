@@ -17,8 +17,11 @@ MAX_NAMES = 1000
 MAX_BESIDE = 2**24
 
 
-def save(generator: keras.Model, path: str | Path) -> None:
+def save(generator: keras.Model, path: str | Path, data: str | None = None) -> None:
     """Write a generator as a whole-model .h5, in float32 and of Keras's own layers alone.
+
+    Args:
+        data: the file that it was trained on; None for MNIST.
 
     Raises:
         OSError: it can't be written.
@@ -33,8 +36,17 @@ def save(generator: keras.Model, path: str | Path) -> None:
     with atomic(path) as temporary:
         try:
             copy.save(temporary)
+            if data:
+                with h5py.File(temporary, "r+") as file:
+                    file.attrs["data"] = Path(data).name
         except RuntimeError as error:  # h5py's, where the disk is full
             raise OSError(f"{path} can't be written: {error}") from error
+
+
+def training_data(path: str | Path) -> str | None:
+    """The name of the file that the generator in a whole file was trained on; None for MNIST."""
+    with h5py.File(path) as file:
+        return file.attrs.get("data")
 
 
 def load(path: str | Path, conditional: bool) -> keras.Model:

@@ -192,7 +192,8 @@ class Run:
 
     def _save(self) -> None:
         self.progress.seconds = self.clock.seconds()
-        generator_file.save(self.generator, folder.generator_path(self.place))
+        path = folder.generator_path(self.place)
+        generator_file.save(self.generator, path, self.params.data)
         self.record.draw()
         self.checkpoints.save(self.progress.step)  # the last: what it speaks of is there by now
         self.saved = time.monotonic()

@@ -4,7 +4,7 @@ import json
 from argparse import Namespace
 from pathlib import Path
 
-from lib import evaluation, files, gan, generator_file, memory, pictures
+from lib import data, evaluation, files, gan, generator_file, memory, pictures
 from lib.errors import UserError
 from lib.tf import keras
 
@@ -29,6 +29,11 @@ def use_generator(params: Namespace, conditional: bool) -> None:
     generator = generator_file.load(path, conditional)
     output = Path(params.output_dir, "test_outputs", path.stem)  # what files' names begin with
     if params.evaluate:
+        if (other := generator_file.training_data(path)) and not params.against_mnist:
+            raise UserError(
+                f"{path} was trained on {other}, and scores compare with MNIST's digits: add "
+                "--against-mnist if that is what you want"
+            )
         evaluate(generator, output, params)
     elif params.explore:
         from lib.explore import explore  # here: it loads matplotlib's toolkits
@@ -88,7 +93,7 @@ def write_dataset(generator: keras.Model, params: Namespace) -> None:
         raise UserError(f"{path} exists: remove it, or give --npz another name")
     count = params.count or 10_000
     memory.require_for_sampling(generator, count, memory.ARRAY)
-    inputs = gan.sample_inputs(generator, count, params.digit, params.seed)
+    inputs = data.sample_inputs(generator, count, params.digit, params.seed)
     images = generator.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
     arrays = {"x_train": np.rint(255 * images[..., 0]).astype(np.uint8)}
     if len(inputs) > 1:

@@ -94,6 +94,18 @@ def test_scores_change_nothing_that_is_trained(few_images, tmp_path, mnist):
         np.testing.assert_array_equal(one, other)
 
 
+def test_scores_of_other_data_are_asked_for(few_images, tmp_path, mnist, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.savez("letters.npz", x_train=mnist.x_train[:64, ..., 0])
+    train = ["--data=letters.npz", "--evaluate-interval=4", *FEW_STEPS]
+    evaluate = ["--generator=lsgan_letters.h5", "--evaluate"]
+    assert main("lsgan", train, monkeypatch) == 2
+    assert main("lsgan", [*train, "--against-mnist"], monkeypatch) == 0
+    assert main("lsgan", evaluate, monkeypatch) == 2
+    assert "trained on letters.npz" in capsys.readouterr().err
+    assert main("lsgan", [*evaluate, "--against-mnist"], monkeypatch) == 0
+
+
 @pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz is not installed")
 @pytest.mark.parametrize("name", ["lsgan", "cgan", "acgan"])
 def test_plot_model(name, tmp_path, monkeypatch):

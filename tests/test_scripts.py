@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lib import gan, generator_file
+from lib import data, gan, generator_file
 from lib.files import atomic
 
 import h5py
@@ -230,7 +230,7 @@ def test_random_digits_are_printed(files, monkeypatch, capsys):
 
 def test_interpolation_walks_in_equal_steps():
     model = gan.generator(keras.Input((100,)), 28, labels=keras.Input((10,)))
-    noise, labels = gan.sample_inputs(model, 16, None, seed=1, interpolate=True)
+    noise, labels = data.sample_inputs(model, 16, None, seed=1, interpolate=True)
     rows = np.reshape(noise, (4, 4, 100))
     steps = np.diff(rows, axis=1)
     np.testing.assert_allclose(steps, np.repeat(steps[:, :1], 3, axis=1), atol=1e-6)
@@ -270,8 +270,8 @@ def test_own_data(tmp_path, monkeypatch, capsys):
     images = rng.integers(0, 256, (30, 12, 12), np.uint8)
     np.savez(tmp_path / "own images.npz", x_train=images, y_train=np.arange(30) % 3)
     monkeypatch.chdir(tmp_path)
-    data = "--data=own images.npz"
-    assert main("acgan", [data, "--latent-size=7", *FEW_STEPS], monkeypatch) == 0
+    own = "--data=own images.npz"
+    assert main("acgan", [own, "--latent-size=7", *FEW_STEPS], monkeypatch) == 0
     output = capsys.readouterr().out
     assert "0 1 2 0\n1 2 0 1\n" in output
     assert "acgan-mnist.py --model-name=acgan_own_images --resume" in output
@@ -306,7 +306,7 @@ def test_drawn_images_are_a_data_set(name, files, tmp_path, monkeypatch, capsys)
         assert set(arrays) == {"x_train"} | ({"y_train"} if name in CONDITIONAL else set())
         images = arrays["x_train"]
     model = generator_file.load(files / f"{source}.h5", name in CONDITIONAL)
-    inputs = gan.sample_inputs(model, 60, None, seed=1)
+    inputs = data.sample_inputs(model, 60, None, seed=1)
     drawn = model.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
     np.testing.assert_allclose(images / 255, drawn[..., 0], atol=0.5001 / 255)
     assert main(name, ["--data=drawn.npz", *FEW_STEPS], monkeypatch) == 0

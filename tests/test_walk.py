@@ -1,10 +1,11 @@
 """The walk through the latent space, and its animation."""
 
-from lib import gan, walk
+from lib import data, gan, walk
 from lib.errors import UserError
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from tensorflow import keras
 
@@ -68,19 +69,34 @@ def read(path):
     return places.swapaxes(2, 3)[..., : -walk.GAP, : -walk.GAP][..., 1::3, 1::3], durations
 
 
+def first_frame(generator, walks, digits):
+    """What the generator draws from the seed's first noise: uint8 (n, side, side)."""
+    rng = tf.random.Generator.from_seed(1)
+    noise = data.sample_noise(rng, 3 * walks, 6)[:walks]
+    if digits is not None:
+        noise = [tf.repeat(noise, len(digits) // walks, axis=0), tf.one_hot(digits, 12)]
+    return np.rint(255 * generator(noise)[..., 0].numpy()).astype(int)
+
+
 def test_write_walk(generator, tmp_path):
+    conditional = len(generator.inputs) > 1
     walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1)
     images, durations = read(tmp_path / "walk.gif")
-    conditional = len(generator.inputs) > 1
     assert images.shape == (40, 3 if conditional else 2, 5, 4, 4)
     assert durations == [50] * 40
     moves = np.abs(np.roll(images.astype(int), -1, axis=0) - images).mean((3, 4))
     assert (moves[:, :2] > 0).all()
     assert moves.max() < 60  # of 255, the seam included
-    if conditional:
-        assert (images[:, 2, 2:] == 255).all()  # twelve digits
-        alone = tmp_path / "alone.gif"
-        walk.write_walk(generator, alone, seconds=2, seed=1, digit=3)
-        assert read(alone)[0].shape == (40, 2, 5, 4, 4)
-        with pytest.raises(UserError, match="choose from 0 to 11"):
-            walk.write_walk(generator, alone, seconds=2, seed=1, digit=12)
+    expected = first_frame(generator, *((1, range(12)) if conditional else (10, None)))
+    np.testing.assert_allclose(images[0].reshape(-1, 4, 4)[: len(expected)], expected, atol=1)
+    assert (images.reshape(40, -1, 4, 4)[:, len(expected) :] == 255).all()
+
+
+@pytest.mark.parametrize("generator", [12], indirect=True)
+def test_write_walk_of_a_digit(generator, tmp_path):
+    walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1, digit=3)
+    images, _ = read(tmp_path / "walk.gif")
+    expected = first_frame(generator, 10, [3] * 10)
+    np.testing.assert_allclose(images[0].reshape(-1, 4, 4), expected, atol=1)
+    with pytest.raises(UserError, match="choose from 0 to 11"):
+        walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1, digit=12)
