@@ -47,7 +47,8 @@ def build_models(params, dataset):
     discriminator = gan.discriminator(images, num_labels=dataset.num_labels)
     # RMSprop as Keras 2 has it: rho 0.9, and division by sqrt(v) + 1e-7
     discriminator.compile(loss=loss, optimizer=RMSprop(params.lr, params.decay), metrics=metrics)
-    # both in a row, to train the generator alone; the discriminator is in inference mode here
+    # generator, then discriminator, of which only the generator's weights are trainable in this
+    # model; the discriminator is in inference mode in it
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss=loss, optimizer=RMSprop(params.lr / 2, params.decay / 2), metrics=metrics
@@ -76,7 +77,7 @@ def gan_step(models, draw, params):
 
 
 def train(models, dataset, params):
-    """Step after step from where the run in the folder is, drawing the same 16 noise vectors as
+    """Take the steps that are left of the run; its pictures show the same 16 noise vectors, as
     the digits 0 to 9, 0 to 5.
     """
     generator, _, _ = models

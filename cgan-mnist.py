@@ -46,7 +46,8 @@ def build_models(params, dataset):
         optimizer=RMSprop(params.lr, params.decay),
         metrics=["accuracy"],
     )
-    # both in a row, to train the generator alone; the discriminator is in inference mode here
+    # generator, then discriminator, of which only the generator's weights are trainable in this
+    # model; the discriminator is in inference mode in it
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss="binary_crossentropy",
@@ -77,7 +78,7 @@ def gan_step(models, draw, params):
 
 
 def train(models, dataset, params):
-    """Step after step from where the run in the folder is, drawing the same 16 noise vectors as
+    """Take the steps that are left of the run; its pictures show the same 16 noise vectors, as
     the digits 0 to 9, 0 to 5.
     """
     generator, _, _ = models

@@ -45,7 +45,8 @@ def build_models(params, dataset):
         optimizer=RMSprop(params.lr, params.decay),
         metrics=["accuracy"],
     )
-    # both in a row, to train the generator alone; the discriminator is in inference mode here
+    # generator, then discriminator, of which only the generator's weights are trainable in this
+    # model; the discriminator is in inference mode in it
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss="binary_crossentropy",

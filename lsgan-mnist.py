@@ -46,7 +46,8 @@ def build_models(params, dataset):
     discriminator.compile(
         loss="mse", optimizer=RMSprop(params.lr, params.decay), metrics=["accuracy"]
     )
-    # both in a row, to train the generator alone; the discriminator is in inference mode here
+    # generator, then discriminator, of which only the generator's weights are trainable in this
+    # model; the discriminator is in inference mode in it
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss="mse", optimizer=RMSprop(params.lr / 2, params.decay / 2), metrics=["accuracy"]
@@ -71,7 +72,7 @@ def gan_step(models, draw, params):
 
 
 def train(models, dataset, params):
-    """Step after step from where the run in the folder is, drawing the same 16 noise vectors."""
+    """Take the steps that are left of the run; its pictures show the same 16 noise vectors."""
     generator, _, _ = models
     draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
     plot = partial(gan.plot_images, generator, draw.noise(16))
