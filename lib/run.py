@@ -189,7 +189,8 @@ class Run:
     def _scores(self) -> dict[str, float]:
         with self.clock.paused():
             self.display.line(f"step {self.progress.step}: scoring 10,000 images")
-            found = evaluation.scalars(evaluation.evaluate(self.generator, self.params.seed))
+            found = evaluation.evaluate(self.generator, self.params.seed, quick=True)
+            found = evaluation.scalars(found)
             self.display.line(", ".join(f"{name} {value:.4g}" for name, value in found.items()))
         return found
 
