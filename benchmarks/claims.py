@@ -157,9 +157,10 @@ def plot_digits(folders: dict[str, Path], path: Path, count: int = 5) -> None:
 
 
 def plot_coverage(folders: dict[str, Path], path: Path) -> None:
-    """Precision and recall along training."""
+    """Precision and coverage along training."""
     figure = Figure(figsize=(8, 3), layout="constrained")
-    for axes, key in zip(figure.subplots(1, 2, sharey=True), ("precision", "recall"), strict=True):
+    keys = "precision", "coverage"
+    for axes, key in zip(figure.subplots(1, 2, sharey=True), keys, strict=True):
         for label, folder in folders.items():
             with open(folder / "history.csv", newline="") as file:
                 rows = [row for row in csv.DictReader(file) if row.get(key)]

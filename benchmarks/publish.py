@@ -63,7 +63,7 @@ def publish(run: Path, seeds: int) -> None:
         "processor": processor(),
         "sha256": hashlib.sha256(content).hexdigest(),
         "scores": [evaluation.evaluate(generator, seed) for seed in range(1, seeds + 1)],
-        "quick_scores": evaluation.evaluate(generator, QUICK_SEED, QUICK_COUNT),
+        "quick_scores": evaluation.evaluate(generator, QUICK_SEED, QUICK_COUNT, quick=True),
     }
     write(PRETRAINED / source.name, content)
     shutil.copy(run / "history.csv", PRETRAINED / f"{run.name}_history.csv")

@@ -232,7 +232,8 @@ class Run:
     def _scores(self) -> dict[str, float]:
         with self.clock.paused():
             self._show(self.display.line, f"step {self.progress.step}: scoring 10,000 images")
-            found = evaluation.scalars(evaluation.evaluate(self.generator, self.params.seed))
+            found = evaluation.evaluate(self.generator, self.params.seed, quick=True)
+            found = evaluation.scalars(found)
             figures = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
             self._show(self.display.line, figures)
         return found

@@ -33,9 +33,10 @@ def test_evaluate(generator, few_images, monkeypatch, capsys):
     assert set(found) == {"seed", "some", "training images"}
     assert found["training images"]["frechet_distance"] < found["some"]["frechet_distance"]
     assert len(found["some"]["digit_accuracy"]) == 10
-    for name in "some", "training images":
-        row = next(line for line in output.splitlines() if line.startswith(name))
-        assert f"{found[name]['frechet_distance']:.2f}" in row
+    assert {"coverage", "gan_train"} <= set(found["some"])
+    row = next(line for line in output.splitlines() if line.startswith("FD"))
+    expected = [f"{found[name]['frechet_distance']:.2f}" for name in ("some", "training images")]
+    assert row.split()[1:3] == expected
     assert output.endswith("saved test_outputs/some_scores_seed1.json\n")
     assert evaluate(1)[0] == found
     assert evaluate(2)[0] != found
@@ -83,7 +84,7 @@ def test_scores_join_the_history(few_images, tmp_path, mnist):
     assert [bool(row["recall"]) for row in rows] == [False, True, False, True]
     expected = evaluation.scalars(evaluation.evaluate(generator, seed=5))
     assert {key: float(rows[-1][key]) for key in expected} == expected
-    assert {"frechet_distance", "precision", "total_variation"} <= set(expected)
+    assert {"frechet_distance", "coverage", "total_variation"} <= set(expected)
     assert {(4, "recall"), (8, "recall")} <= set(events(tmp_path / "lsgan_mnist"))
 
 
