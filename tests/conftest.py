@@ -1,4 +1,6 @@
 import os
+import re
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -8,7 +10,17 @@ import pytest
 os.environ["MPLBACKEND"] = "agg"
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from lib import data, evaluation, gan_train  # first: imports TensorFlow quietly
+from lib import (  # first: imports TensorFlow quietly
+    data,
+    evaluation,
+    gan,
+    gan_train,
+    generator_file,
+    memory,
+)
+from lib.tf import keras
+
+import helpers
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +40,43 @@ def few_batches():
 def few_images(monkeypatch):
     monkeypatch.setattr(evaluation, "evaluate", partial(evaluation.evaluate, count=1000))
     monkeypatch.setattr(evaluation, "evaluate_real", partial(evaluation.evaluate_real, count=1000))
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory):
+    """The file of a small generator."""
+    path = tmp_path_factory.mktemp("generator") / "plain.h5"
+    generator_file.save(gan.generator(keras.Input((100,)), 8), path)
+    return path
+
+
+@pytest.fixture
+def refusal(tmp_path, monkeypatch, capfd):
+    """What runs a script with flags in tmp_path, where it is to refuse them; returns its line."""
+    alarm = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.alarm(30)  # what waits is ended, and fails
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(memory, "available", lambda: 16e9)
+
+    def run(name, *arguments):
+        before = sorted(tmp_path.rglob("*"))
+        Path("/proc/self/clear_refs").write_text("5")  # sets the peak back
+        begin = peak()
+        assert helpers.main(name, arguments, monkeypatch) == 2
+        error = capfd.readouterr().err
+        assert error.count("\n") == 1
+        assert error.startswith(f"{name}-mnist.py: ")
+        assert error.rstrip("\n").isprintable()
+        assert sorted(tmp_path.rglob("*")) == before
+        assert peak() - begin < 0.5e9
+        return error
+
+    yield run
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, alarm)
+
+
+def peak() -> int:
+    """Bytes of memory that this process has held at most."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(r"VmHWM:\s*(\d+)", status)[1])

@@ -3,8 +3,10 @@
 import importlib.util
 import json
 import socket
+import struct
 import subprocess
 import sys
+import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -91,3 +93,17 @@ def local_cluster(size: int) -> list[str]:
         server.close()
     tasks = [{"type": "worker", "index": index} for index in range(size)]
     return [json.dumps({"cluster": {"worker": places}, "task": task}) for task in tasks]
+
+
+def npy(shape, descr="|u1", header=None, body=b""):
+    """A member of an npz file, with the header that NumPy would write or another one."""
+    header = header or f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}"
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header.encode() + body
+
+
+def archive(path, images=None, labels=None, compression=zipfile.ZIP_STORED):
+    """Write an npz file of raw members, by default six black images and no labels."""
+    with zipfile.ZipFile(path, "w", compression) as file:
+        file.writestr("x_train.npy", npy((6, 4, 4), body=bytes(96)) if images is None else images)
+        if labels is not None:
+            file.writestr("y_train.npy", labels)

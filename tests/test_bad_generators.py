@@ -1,0 +1,165 @@
+"""h5 files that hold or claim what they shouldn't: one line, at once."""
+
+import json
+import os
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+
+def kernel_name(file):
+    """The first kernel's; Keras numbers layers by how many there were before."""
+    dense = next(name for name in file["model_weights"] if name.startswith("dense"))
+    return f"model_weights/{dense}/{dense}/kernel"
+
+
+def change_config(file, change):
+    """Change the settings of the layers in a file: change(input's, dense's)."""
+    config = json.loads(file.attrs["model_config"])
+    layers = {layer["class_name"]: layer["config"] for layer in config["config"]["layers"]}
+    change(layers["InputLayer"], layers["Dense"])
+    file.attrs["model_config"] = json.dumps(config)
+
+
+def claim_units(file):
+    change_config(file, lambda noise, dense: dense.update(units=2**23))
+
+
+def claim_inputs(file):
+    change_config(file, lambda noise, dense: noise.update(batch_shape=[None, 200_000]))
+
+
+def claim_stored_units(file):
+    claim_units(file)
+    replace_kernel(file, shape=(100, 2**23), dtype="f4")  # 3.4 GB, not written
+
+
+def negative_width(file):
+    change_config(file, lambda noise, dense: noise.update(batch_shape=[None, -100]))
+
+
+def worded_width(file):
+    change_config(file, lambda noise, dense: noise.update(batch_shape=[None, "100"]))
+
+
+def replace_kernel(file, **settings):
+    """Put another first kernel in its place, if any; returns the old one's
+    name and values."""
+    name = kernel_name(file)
+    kernel = file[name][:]
+    del file[name]
+    if settings:
+        file.create_dataset(name, **settings)
+    return name, kernel
+
+
+def external(file):
+    name, kernel = replace_kernel(file)
+    file.create_dataset(name, kernel.shape, "f4", external=[("/dev/zero", 0, kernel.nbytes)])
+
+
+def virtual(file):
+    name, kernel = replace_kernel(file)
+    layout = h5py.VirtualLayout(kernel.shape, "f4")
+    layout[:] = h5py.VirtualSource("elsewhere.h5", "kernel", kernel.shape)
+    file.create_virtual_dataset(name, layout)
+
+
+def linked(file):
+    name, _ = replace_kernel(file)
+    file[name] = h5py.ExternalLink("pipe.h5", "kernel")
+
+
+def linked_group(file):
+    del file["model_weights"]
+    file["model_weights"] = h5py.ExternalLink("pipe.h5", "model_weights")
+
+
+def linked_to_itself(file):
+    name, _ = replace_kernel(file)
+    file[name] = h5py.SoftLink(f"/{name}")
+
+
+def sparse(file):
+    """4 GB that were allocated, and never written."""
+    claim_units(file)
+    name, _ = replace_kernel(file)
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    space = h5py.h5s.create_simple((100, 2**23))
+    h5py.h5d.create(file.id, name.encode(), h5py.h5t.IEEE_F32LE, space, settings)
+
+
+def compressed(file):
+    replace_kernel(file, data=np.zeros((100, 512), "f4"), compression="gzip")
+
+
+def narrow(file):
+    replace_kernel(file, data=np.zeros((100, 511), "f4"))
+
+
+def missing(file):
+    replace_kernel(file)
+
+
+def one_value(value):
+    def change(file):
+        file[kernel_name(file)][3, 4] = value
+
+    return change
+
+
+def of_type(dtype, value):
+    return lambda file: replace_kernel(file, data=np.full((100, 512), value, dtype))
+
+
+def config_of(text):
+    return lambda file: file.attrs.__setitem__("model_config", text)
+
+
+def renamed_layers(file):
+    file["model_weights"].attrs["layer_names"] = ["dense", "nobody"]
+
+
+NO_GENERATOR = "doesn't hold a whole generator of these scripts: give a file that does"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (claim_units, NO_GENERATOR),
+        (claim_inputs, NO_GENERATOR),
+        (claim_stored_units, NO_GENERATOR),
+        (negative_width, NO_GENERATOR),
+        (worded_width, NO_GENERATOR),
+        (sparse, "is mostly holes"),
+        (external, NO_GENERATOR),
+        (virtual, NO_GENERATOR),
+        (linked, NO_GENERATOR),
+        (linked_group, NO_GENERATOR),
+        (linked_to_itself, NO_GENERATOR),
+        (of_type("c8", 1j), NO_GENERATOR),
+        (of_type("i4", 1), NO_GENERATOR),
+        (of_type("f8", 1e300), "weights that are not finite"),
+        (one_value(np.nan), "weights that are not finite"),
+        (one_value(-np.inf), "weights that are not finite"),
+        (compressed, NO_GENERATOR),
+        (narrow, NO_GENERATOR),
+        (missing, NO_GENERATOR),
+        (renamed_layers, NO_GENERATOR),
+        (config_of("no JSON"), NO_GENERATOR),
+        (config_of("[" * 100_000), NO_GENERATOR),
+        (config_of("{}"), NO_GENERATOR),
+        (config_of("x" * 2**25), "bytes are no weights"),
+        (config_of(h5py.Empty("f4")), NO_GENERATOR),
+    ],
+)
+def test_bad_h5_is_one_line(change, message, plain, refusal, tmp_path):
+    os.mkfifo(tmp_path / "pipe.h5")
+    shutil.copy(plain, tmp_path / "bad.h5")
+    with h5py.File(tmp_path / "bad.h5", "r+") as file:
+        change(file)
+    assert message in refusal("wgan", "--generator=bad.h5")
