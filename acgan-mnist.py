@@ -12,14 +12,7 @@ train:   python3 acgan-mnist.py
 sample:  python3 acgan-mnist.py --generator=acgan_mnist.h5 --digit=3
 """
 
-from functools import partial
-
-from lib import cli, data, distribute, flags, gan
-from lib.keras2 import Adversarial, RMSprop
-from lib.run import open_run
-
-import tensorflow as tf
-from tensorflow import keras
+from lib import flags
 
 # The chapter's values.
 parser = flags.Parser(__doc__, model_name="acgan_mnist", conditional=True)
@@ -28,6 +21,18 @@ parser.add_hyperparameter("--lr", 2e-4, "discriminator's learning rate; generato
 parser.add_hyperparameter("--decay", 6e-8, "rate / (1 + decay * step); generator's: half of it")
 parser.add_hyperparameter("--batch-size", 64, "images a batch, real and as many fake")
 parser.add_hyperparameter("--latent-size", 100, "width of the noise")
+
+if __name__ == "__main__":
+    parser.begin()  # --help and wrong flags end here: what follows takes seconds to import
+
+from functools import partial
+
+from lib import cli, data, distribute, gan
+from lib.keras2 import Adversarial, RMSprop
+from lib.run import open_run
+
+import tensorflow as tf
+from tensorflow import keras
 
 
 def build_models(params, dataset):
@@ -42,7 +47,8 @@ def build_models(params, dataset):
     discriminator = gan.discriminator(images, num_labels=dataset.num_labels)
     # RMSprop as Keras 2 has it: rho 0.9, and division by sqrt(v) + 1e-7
     discriminator.compile(loss=loss, optimizer=RMSprop(params.lr, params.decay), metrics=metrics)
-    # both in a row, to train the generator alone; the discriminator is in inference mode here
+    # generator, then discriminator, of which only the generator's weights are trainable in this
+    # model; the discriminator is in inference mode in it
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss=loss, optimizer=RMSprop(params.lr / 2, params.decay / 2), metrics=metrics
@@ -71,7 +77,7 @@ def gan_step(models, draw, params):
 
 
 def train(models, dataset, params):
-    """Step after step from where the run in the folder is, drawing the same 16 noise vectors as
+    """Take the steps that are left of the run; its pictures show the same 16 noise vectors, as
     the digits 0 to 9, 0 to 5.
     """
     generator, _, _ = models

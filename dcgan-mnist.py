@@ -10,10 +10,7 @@ train:   python3 dcgan-mnist.py
 sample:  python3 dcgan-mnist.py --generator=dcgan_mnist.h5
 """
 
-from lib import cli, data, flags, gan
-from lib.keras2 import Adversarial, RMSprop
-
-from tensorflow import keras
+from lib import flags
 
 # The chapter's values.
 parser = flags.Parser(__doc__, model_name="dcgan_mnist")
@@ -25,6 +22,14 @@ parser.add_hyperparameter("--latent-size", 100, "width of the noise")
 parser.add_hyperparameter(
     "--batch-norm", False, "batch normalization in the discriminator (Fig. 8.5)"
 )
+
+if __name__ == "__main__":
+    parser.begin()  # --help and wrong flags end here: what follows takes seconds to import
+
+from lib import cli, data, gan
+from lib.keras2 import Adversarial, RMSprop
+
+from tensorflow import keras
 
 
 def build_models(params, dataset):
@@ -40,7 +45,8 @@ def build_models(params, dataset):
         optimizer=RMSprop(params.lr, params.decay),
         metrics=["accuracy"],
     )
-    # both in a row, to train the generator alone; the discriminator is in inference mode here
+    # generator, then discriminator, of which only the generator's weights are trainable in this
+    # model; the discriminator is in inference mode in it
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss="binary_crossentropy",
@@ -59,7 +65,7 @@ def train(models, dataset, params):
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data)
+    dataset = data.load(params.data, labels=False)
     train(build_models(params, dataset), dataset, params)
 
 

@@ -11,14 +11,7 @@ train:   python3 lsgan-mnist.py
 sample:  python3 lsgan-mnist.py --generator=lsgan_mnist.h5
 """
 
-from functools import partial
-
-from lib import cli, data, distribute, flags, gan
-from lib.keras2 import Adversarial, RMSprop
-from lib.run import open_run
-
-import tensorflow as tf
-from tensorflow import keras
+from lib import flags
 
 # The chapter's values.
 parser = flags.Parser(__doc__, model_name="lsgan_mnist")
@@ -27,6 +20,18 @@ parser.add_hyperparameter("--lr", 2e-4, "discriminator's learning rate; generato
 parser.add_hyperparameter("--decay", 6e-8, "rate / (1 + decay * step); generator's: half of it")
 parser.add_hyperparameter("--batch-size", 64, "images a batch, real and as many fake")
 parser.add_hyperparameter("--latent-size", 100, "width of the noise")
+
+if __name__ == "__main__":
+    parser.begin()  # --help and wrong flags end here: what follows takes seconds to import
+
+from functools import partial
+
+from lib import cli, data, distribute, gan
+from lib.keras2 import Adversarial, RMSprop
+from lib.run import open_run
+
+import tensorflow as tf
+from tensorflow import keras
 
 
 def build_models(params, dataset):
@@ -41,7 +46,8 @@ def build_models(params, dataset):
     discriminator.compile(
         loss="mse", optimizer=RMSprop(params.lr, params.decay), metrics=["accuracy"]
     )
-    # both in a row, to train the generator alone; the discriminator is in inference mode here
+    # generator, then discriminator, of which only the generator's weights are trainable in this
+    # model; the discriminator is in inference mode in it
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss="mse", optimizer=RMSprop(params.lr / 2, params.decay / 2), metrics=["accuracy"]
@@ -66,7 +72,7 @@ def gan_step(models, draw, params):
 
 
 def train(models, dataset, params):
-    """Step after step from where the run in the folder is, drawing the same 16 noise vectors."""
+    """Take the steps that are left of the run; its pictures show the same 16 noise vectors."""
     generator, _, _ = models
     draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
     plot = partial(gan.plot_images, generator, draw.noise(16))
@@ -77,7 +83,7 @@ def train(models, dataset, params):
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data)
+    dataset = data.load(params.data, labels=False)
     train(build_models(params, dataset), dataset, params)
 
 

@@ -1,38 +1,46 @@
 """WGAN, the Wasserstein GAN, on MNIST.
 
-The discriminator is a critic: its score, with no sigmoid, rises on real images and falls
-on fakes. While its weights are clipped to a small box, the difference of the two means
-estimates the earth mover's distance between data and fakes (up to a factor), which the
-generator follows downhill even where the two don't overlap.
+The discriminator is a critic (the code calls it discriminator, as the chapter does): its
+score, with no sigmoid, rises on real images and falls on fakes. While its weights are clipped
+to a small box, the mean score of real images minus that of fakes estimates the earth mover's
+distance between the two distributions, up to a factor; the generator can descend it even
+where the distributions don't overlap.
 
-Arjovsky, Chintala and Bottou: Wasserstein GAN, 2017, arXiv:1701.07875. The chapter's
-algorithm 5.1.1 is the paper's Algorithm 1, but for two things: where the paper takes one step
-of RMSProp on the difference of the means, the chapter takes two, one on the real images, one
-on the fakes; and it draws the critic's fakes with `predict`, by batch normalization's moving
-averages. So does this script.
+Arjovsky, Chintala and Bottou: Wasserstein GAN, 2017, arXiv:1701.07875, Algorithm 1. This script
+is algorithm 5.1.1 of the chapter, which departs from it:
+- The paper takes one step of RMSProp on the difference of the means, the chapter two, one on
+  the real images, one on the fakes.
+- The critic's fakes are drawn by the generator in inference mode (`predict` there,
+  `training=False` here), so that its batch normalization takes moving averages.
+- It ends after a number of steps. Noise is uniform in [-1, 1).
 
 train:   python3 wgan-mnist.py
 sample:  python3 wgan-mnist.py --generator=wgan_mnist.h5
 """
 
-from functools import partial
+from lib import flags
 
-from lib import cli, data, distribute, flags, gan
-from lib.keras2 import Adversarial, RMSprop
-from lib.run import open_run
-
-import tensorflow as tf
-from tensorflow import keras
-
-# The chapter's values; the letters are those of the paper's Algorithm 1.
+# The chapter's values; the letters, and their values, are those of the paper's Algorithm 1 too.
 parser = flags.Parser(__doc__, model_name="wgan_mnist")
 parser.add_hyperparameter("--train-steps", 40000, "updates of the generator", on_resume="change")
 parser.add_hyperparameter("--lr", 5e-5, "alpha: learning rate of both optimizers")
 parser.add_hyperparameter("--clip-value", 0.01, "c: bound of the critic's weights")
 parser.add_hyperparameter("--batch-size", 64, "m: images a batch")
-parser.add_hyperparameter("--n-critic", 5, "critic updates a step")
+parser.add_hyperparameter("--n-critic", 5, "rounds of the critic a step", high=100)
 parser.add_hyperparameter("--latent-size", 100, "width of the noise z")
 parser.add_hyperparameter("--batch-norm", False, "batch normalization in the critic (Fig. 8.5)")
+
+if __name__ == "__main__":
+    parser.begin()  # --help and wrong flags end here: what follows takes seconds to import
+
+from functools import partial
+
+from lib import cli, data, distribute, gan
+from lib.keras2 import Adversarial, RMSprop
+from lib.run import open_run
+
+import tensorflow as tf
+from tensorflow import keras
 
 
 def wasserstein_loss(y_label, y_pred):
@@ -45,8 +53,8 @@ def wasserstein_loss(y_label, y_pred):
 
 
 def clip_weights(discriminator, clip_value):
-    """Clip every weight to [-clip_value, clip_value], which bounds the critic's slope: biases
-    too, and batch normalization's moving averages.
+    """Clip all of the critic's weights to [-clip_value, clip_value], to bound its slope: biases
+    too and, as the chapter does, the moving averages that it has with --batch-norm.
     """
     for weight in discriminator.weights:
         weight.assign(tf.clip_by_value(weight, -clip_value, clip_value))
@@ -63,20 +71,22 @@ def build_models(params, dataset):
     discriminator = gan.discriminator(images, activation=None, batch_norm=params.batch_norm)
     # RMSprop as Keras 2 has it: rho 0.9, and division by sqrt(v) + 1e-7
     discriminator.compile(loss=wasserstein_loss, optimizer=RMSprop(params.lr), metrics=["accuracy"])
-    # both in a row, to train the generator alone; the discriminator is in inference mode here
+    # generator, then critic, of which only the generator's weights are trainable in this model;
+    # the critic is in inference mode in it
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(loss=wasserstein_loss, optimizer=RMSprop(params.lr), metrics=["accuracy"])
     return generator, discriminator, adversarial
 
 
 def gan_step(models, draw, params):
-    """Algorithm 1, lines 2 to 11: n_critic updates of the critic, then one of the generator."""
+    """Algorithm 1, lines 2 to 11: n_critic rounds of the critic, then an update of the generator."""
     generator, discriminator, adversarial = models
     real_labels = tf.ones((draw.batch_size, 1))
     for _ in range(params.n_critic):
         real_images = draw.images()
         fake_images = generator(draw.noise(), training=False)
-        # an update each: the chapter has it that in a joint batch opposite labels cancel
+        # an update each, where the paper's line 5 takes the joint gradient: the chapter has it
+        # that in a joint batch opposite labels cancel
         discriminator.train_step((real_images, real_labels))
         discriminator.train_step((fake_images, -real_labels))
         clip_weights(discriminator, params.clip_value)
@@ -84,13 +94,14 @@ def gan_step(models, draw, params):
     adversarial.train_step((draw.noise(), real_labels))
 
     metrics = gan.step_metrics(discriminator, adversarial)  # means over the step's updates
-    # mean D(x) - mean D(g(z)): the critic's loss is the mean of -D(x) and D(g(z)) over its updates
+    # mean D(x) - mean D(g(z)) over the step's updates of the critic, whose loss is the mean of
+    # -D(x) and D(g(z))
     metrics["wasserstein_estimate"] = -2 * metrics["discriminator_loss"]
     return metrics
 
 
 def train(models, dataset, params):
-    """Step after step from where the run in the folder is, drawing the same 16 noise vectors."""
+    """Take the steps that are left of the run; its pictures show the same 16 noise vectors."""
     generator, _, _ = models
     draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
     plot = partial(gan.plot_images, generator, draw.noise(16))
@@ -101,7 +112,7 @@ def train(models, dataset, params):
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data)
+    dataset = data.load(params.data, labels=False)
     train(build_models(params, dataset), dataset, params)
 
 

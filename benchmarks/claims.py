@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from statistics import mean, stdev
 
-from lib import cli, data, evaluation, flags, generator_file
+from lib import cli, data, evaluation, flag_types, generator_file
 from lib.files import atomic
 from lib.folder import sample_grids
 
@@ -157,9 +157,10 @@ def plot_digits(folders: dict[str, Path], path: Path, count: int = 5) -> None:
 
 
 def plot_coverage(folders: dict[str, Path], path: Path) -> None:
-    """Precision and recall along training."""
+    """Precision and coverage along training."""
     figure = Figure(figsize=(8, 3), layout="constrained")
-    for axes, key in zip(figure.subplots(1, 2, sharey=True), ("precision", "recall"), strict=True):
+    keys = "precision", "coverage"
+    for axes, key in zip(figure.subplots(1, 2, sharey=True), keys, strict=True):
         for label, folder in folders.items():
             with open(folder / "history.csv", newline="") as file:
                 rows = [row for row in csv.DictReader(file) if row.get(key)]
@@ -181,7 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    positive = flags.whole_number(1)
+    positive = flag_types.whole_number(1)
     add = parser.add_argument
     add("--steps", type=positive, default=40000, help="of each run; may grow later (%(default)s)")
     add("--seeds", type=positive, default=3, help="how many: 1, 2, ... (%(default)s)")

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.speed import machine
-from lib import data, flags
+from lib import data, flag_types
 from tests.helpers import local_cluster
 
 import numpy as np
@@ -113,7 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    positive = flags.whole_number(1)
+    positive = flag_types.whole_number(1)
     parser.add_argument("--gans", nargs="+", choices=("wgan", "lsgan"), default=("wgan", "lsgan"))
     parser.add_argument("--steps", type=positive, default=3, help="a turn (3)")
     parser.add_argument("--rounds", type=positive, default=15, help="turns of each (15)")

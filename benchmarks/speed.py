@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import contenders, flops
-from lib import flags
+from lib import flag_types
 
 GANS = ("dcgan", "cgan", "wgan", "lsgan", "acgan")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -173,7 +173,7 @@ def machine() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gans", nargs="+", choices=GANS, default=GANS)
-    positive = flags.whole_number(1)
+    positive = flag_types.whole_number(1)
     parser.add_argument("--batch-size", type=positive, default=64, help="of the main table (64)")
     parser.add_argument(
         "--sizes",

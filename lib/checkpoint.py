@@ -7,9 +7,9 @@ from pathlib import Path
 
 from lib.errors import UserError, file_errors
 from lib.files import flush
+from lib.tf import tf
 
 import numpy as np
-import tensorflow as tf
 
 
 class Progress(tf.train.experimental.PythonState):

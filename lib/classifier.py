@@ -13,11 +13,9 @@ from pathlib import Path
 from lib import data
 from lib.errors import UserError
 from lib.files import atomic
+from lib.tf import keras, layers, tf
 
 import numpy as np
-import tensorflow as tf
-from tensorflow import keras
-from tensorflow.keras import layers
 
 WEIGHTS = Path(__file__).parents[1] / "pretrained" / "mnist_classifier.weights.h5"
 SEED = 1
@@ -52,7 +50,8 @@ def build() -> keras.Model:
         x = layers.ReLU()(x)
     x = layers.Flatten()(x)
     x = layers.Dense(128, use_bias=False)(x)
-    # Taken ahead of the ReLU: there noise, stripes and black images lie apart from digits.
+    # Taken ahead of the ReLU: there noise and stripes lie apart from digits. Black images don't:
+    # they are taken for a 1, and are as near to one as digits are to each other.
     features = layers.BatchNormalization(name="features")(x)
     x = layers.ReLU()(features)
     x = layers.Dropout(0.5)(x)

@@ -1,19 +1,17 @@
 """What a script does when it is started, and how it ends."""
 
 import argparse
-import json
 import secrets
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib import distribute, evaluation, folder, gan, generator_file, signals
+from lib import distribute, folder, sampling, signals
 from lib.errors import Finished, Stopped, UserError
-from lib.files import atomic
 from lib.flags import Parser
-
-from tensorflow import keras
+from lib.tf import keras, tf
 
 
 @contextmanager
@@ -39,55 +37,34 @@ def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
         parser.exit(130)
 
 
+def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether a GPU or the processor computes in bfloat16; outside Linux the user knows."""
+    if tf.config.list_physical_devices("GPU") or not cpuinfo.exists():
+        return True
+    return "bf16" in cpuinfo.read_text()
+
+
 def main(parser: Parser, build_and_train_models: Callable) -> None:
-    """Train; with --generator sample, or score.
+    """Train, or use the --generator that is given.
 
     Args:
         parser: the script's flags.
         build_and_train_models: trains; takes the flags.
     """
     with one_line_errors(parser):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # after `Parser.begin`
         params = parser.parse_args()
+        if params.precision == "mixed_bfloat16" and not has_bfloat16():
+            parser.error("--precision=mixed_bfloat16 is slow here: no GPU, no bf16 processor")
         if params.resume and params.generator is None:
             recorded = folder.recorded_hyperparameters(folder.of(params), parser)
             params = parser.parse_args(namespace=argparse.Namespace(**recorded))
         if params.seed is None:
             params.seed = secrets.randbelow(2**32)
         if params.generator is not None:
-            act = evaluate if params.evaluate else sample
-            act(params, parser.conditional)
+            sampling.use_generator(params, parser.conditional)
             return
         keras.utils.set_random_seed(params.seed)
         keras.mixed_precision.set_global_policy(params.precision)
         with distribute.scope(params) as params:
             build_and_train_models(params)
-
-
-def sample(params: argparse.Namespace, conditional: bool) -> None:
-    """Draw a picture as the sampling flags say, and print its path."""
-    generator = generator_file.load(params.generator, conditional)
-    path = gan.test_generator(
-        generator,
-        count=params.count or 16,
-        class_label=params.digit,
-        seed=params.seed,
-        interpolate=bool(params.interpolate),
-        model_name=Path(params.output_dir) / "test_outputs",
-    )
-    print(f"saved {path}")
-
-
-def evaluate(params: argparse.Namespace, conditional: bool) -> None:
-    """Print the scores of the generator in the flags, and write them as JSON."""
-    generator = generator_file.load(params.generator, conditional)
-    print("scoring 10,000 images", flush=True)
-    rows = {
-        Path(params.generator).name: evaluation.evaluate(generator, params.seed),
-        "training images": evaluation.evaluate_real(params.seed),
-    }
-    print(evaluation.table(rows))
-    path = Path(params.output_dir) / "test_outputs" / f"{Path(params.generator).stem}_scores.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps({"seed": params.seed} | rows, indent=2) + "\n")
-    print(f"saved {path}")

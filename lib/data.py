@@ -1,19 +1,24 @@
-"""The training data, and what a training step draws from it."""
+"""The training data, what a training step draws from it, and what a generator is fed."""
 
 import hashlib
-import zipfile
-import zlib
+from math import prod
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import ZipFile
 
+from lib import memory, npz, pictures
 from lib.errors import UserError
+from lib.files import reading
+from lib.tf import tf
 
 import numpy as np
-import tensorflow as tf
 
 # The data set of LeCun, Cortes and Burges, CC BY-SA 3.0 (lib/MNIST.md).
 MNIST = Path(__file__).with_name("mnist.npz")
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
+# As many as ImageNet has, the most that conditional GANs are compared on. One-hot labels take
+# 4 bytes a class and image.
+MAX_CLASSES = 1000
 
 
 class Dataset(NamedTuple):
@@ -36,38 +41,56 @@ class Dataset(NamedTuple):
         return self.y_train.shape[1]
 
 
-def load(path: str | Path | None = None) -> Dataset:
+def load(path: str | Path | None = None, labels: bool = True) -> Dataset:
     """MNIST's training images, or the arrays x_train and y_train of an npz file.
 
+    Args:
+        path: of the file.
+        labels: whether a GAN asks for them; without, y_train needn't be there.
+
     Raises:
-        UserError: the file is missing, damaged, or not in MNIST's layout.
+        UserError: the file is missing, damaged, or not in MNIST's layout; or memory is too small.
     """
-    path = intact_mnist() if path is None else path
-    try:
-        # Never unpickle: that would run code from the file.
-        with np.load(path, allow_pickle=False) as arrays:
-            x_train, y_train = arrays["x_train"], arrays["y_train"]
-    except KeyError as error:
-        raise UserError(f"{path} has no x_train and y_train: {error.args[0]}") from error
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    path = intact_mnist() if path is None else Path(path)
+    content = "x_train and y_train" if labels else "x_train"
+    with reading(path, ".npz", f"{content} in MNIST's layout"), ZipFile(path) as archive:
+        shape, dtype = npz.declared(archive, "x_train")
+        side = shape[1] if len(shape) > 1 else 0
+        if (
+            dtype != np.uint8
+            or shape[1:] not in {(side, side), (side, side, 1)}
+            or shape[0] == 0
+            or side == 0
+            or side % 4
+        ):
+            raise UserError(
+                f"x_train in {path} is {dtype} {shape}: it must be uint8 (N, side, side) or "
+                "(N, side, side, 1) with a side divisible by 4"
+            )
+        # the array and the tensor that is drawn from
+        memory.require(2 * prod(shape), f"x_train in {path}", "give fewer images")
+        y_train = read_labels(archive, shape[0], path) if labels else None
+        x_train = npz.read(archive, "x_train")
+    return Dataset(x_train.reshape(len(x_train), side, side, 1), y_train)
+
+
+def read_labels(archive: ZipFile, count: int, path: Path) -> np.ndarray:
+    """The labels of `count` images, one-hot: float32 (count, num_labels)."""
+    shape, dtype = npz.declared(archive, "y_train")
+    if not (np.issubdtype(dtype, np.integer) and shape == (count,)):
         raise UserError(
-            f"cannot read {path}: give an .npz file with x_train and y_train ({error})"
-        ) from error
-    side = x_train.shape[-1] if x_train.ndim else 0
-    if x_train.dtype != np.uint8 or x_train.shape[1:] != (side, side) or side == 0 or side % 4:
-        raise UserError(
-            f"x_train in {path} is {x_train.dtype} {x_train.shape}: it must be uint8 "
-            "(N, side, side) with a side divisible by 4"
+            f"y_train in {path} is {dtype} {shape}: it must be one whole number for each of the "
+            f"{count} images"
         )
-    if not (np.issubdtype(y_train.dtype, np.integer) and y_train.shape == x_train.shape[:1]):
-        raise UserError(
-            f"y_train in {path} is {y_train.dtype} {y_train.shape}: it must be one whole "
-            f"number for each of the {len(x_train)} images"
-        )
+    y_train = npz.read(archive, "y_train")
     classes = np.unique(y_train)
-    if len(classes) < 2 or not np.array_equal(classes, np.arange(len(classes))):
-        raise UserError(f"the labels in {path} must be 0, 1, ..., n - 1, all of them in use")
-    return Dataset(x_train[..., np.newaxis], np.eye(len(classes), dtype=np.float32)[y_train])
+    if not 2 <= len(classes) <= MAX_CLASSES or not np.array_equal(classes, np.arange(len(classes))):
+        raise UserError(
+            f"the labels in {path} must be 0, 1, ..., n - 1, all of them in use, with n from 2 to "
+            f"{MAX_CLASSES}"
+        )
+    memory.require(8 * count * len(classes), f"y_train in {path}", "give fewer images or classes")
+    return np.eye(len(classes), dtype=np.float32)[y_train]
 
 
 def load_test() -> tuple[np.ndarray, np.ndarray]:
@@ -158,3 +181,51 @@ def sample_labels(rng: tf.random.Generator, count: int, num_labels: int) -> tf.T
     """Random labels, each equally likely: float32 (count, num_labels), one-hot."""
     labels = rng.uniform([count], maxval=num_labels, dtype=tf.int64)
     return tf.one_hot(labels, num_labels)
+
+
+def sample_inputs(
+    generator,
+    count: int,
+    class_label: int | None,
+    seed: int,
+    interpolate: bool = False,
+) -> list[tf.Tensor]:
+    """Fresh inputs of a generator.
+
+    Args:
+        generator: of noise, or of noise and labels.
+        count: how many images are to be drawn.
+        class_label: the one digit to draw; None draws random digits.
+        seed: of noise and digits.
+        interpolate: each row of the grid walks in equal steps from one random point of the
+            latent space to another, its digit held.
+
+    Returns:
+        Noise, float32 (count, latent_size), and for a generator of labels those, one-hot, float32
+        (count, num_labels).
+
+    Raises:
+        UserError: class_label is not among the generator's labels.
+    """
+    latent_size, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
+    rng = tf.random.Generator.from_seed(seed)
+    rows, cols = pictures.grid_shape(count)
+    if not interpolate:
+        noise = sample_noise(rng, count, latent_size)
+    else:
+        start, end = tf.split(sample_noise(rng, 2 * rows, latent_size), 2)
+        noise = tf.linspace(start, end, cols, axis=1)
+        noise = tf.reshape(noise, (rows * cols, latent_size))[:count]
+    if not num_labels:
+        return [noise]
+
+    num_labels = num_labels[0]
+    if class_label is not None and class_label >= num_labels:
+        raise UserError(f"digit {class_label} is unknown here: choose from 0 to {num_labels - 1}")
+    if class_label is None:
+        labels = sample_labels(rng, count, num_labels)
+    else:
+        labels = tf.one_hot([class_label] * count, num_labels)
+    if interpolate:
+        labels = tf.repeat(labels[:rows], cols, axis=0)[:count]
+    return [noise, labels]

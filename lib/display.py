@@ -7,9 +7,8 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from lib import data, keras2
-
-import tensorflow as tf
+from lib import data, flags, keras2
+from lib.tf import tf
 
 
 class Display:
@@ -58,7 +57,7 @@ def shortened(means: dict[str, float]) -> list[tuple[str, float]]:
 
     A critic's accuracies, which mean nothing, are left out.
     """
-    short = {"discriminator": "d", "adversarial": "a", "accuracy": "acc"}
+    short = {"discriminator": "d", "adversarial": "a", "accuracy": "acc", "wasserstein": "w"}
     critic = any(name.endswith("estimate") for name in means)
 
     def rank(name):
@@ -73,35 +72,39 @@ def shortened(means: dict[str, float]) -> list[tuple[str, float]]:
 
 def bar_metrics(means: dict[str, float]) -> list[tuple[str, float]]:
     """As many of the `shortened` metrics as a line of the terminal takes."""
-    room = shutil.get_terminal_size((120, 0)).columns - 42  # beside the bar and the times
+    room = shutil.get_terminal_size((120, 0)).columns - 41  # beside the bar and the times
     result = []
     for label, value in shortened(means):
-        room -= len(label) + 12
+        room -= len(f" - {label}: {value:.4f}" if abs(value) > 1e-3 else f" - {label}: {value:.4e}")
         if room >= 0:
             result.append((label, value))
     return result
 
 
 def header(place: Path, draw: data.Sampler, params: Namespace, done: int) -> str:
-    """One line on what is trained from what, where and how long."""
+    """What is trained from what, where and how long: one line, folded where the terminal ends."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     devices = kind if replicas == 1 else f"{replicas} replicas on {kind}"
     images = f"{len(draw.x_train):,} images of {params.data or 'MNIST'}"
     step = f"resumed after step {done:,} of" if done else "steps:"
-    return (
+    line = (
         f"{params.model_name}: {images}, {devices}, {params.precision}, seed {params.seed}, "
         f"{step} {params.train_steps:,}; pictures in {place}{os.sep}"
         + ("" if done else ", the first after step 1")
     )
+    return flags.fold(line) if sys.stdout.isatty() else line
 
 
-def command(params: Namespace, *flags: str) -> str:
-    """How to start this script again, with this Python, in this place and with `flags`."""
+def command(params: Namespace, *options: str) -> str:
+    """How to start this script again, with this Python, in this place and with `options`."""
     known = Path(shutil.which("python3") or "").parent == Path(sys.executable).parent
     words = ["python3" if known else os.path.relpath(sys.executable), sys.argv[0]]
     if params.output_dir != ".":
         words.append(f"--output-dir={params.output_dir}")
-    if "--resume" in flags and params.distribute:
-        words.append(f"--distribute={params.distribute}")
-    return shlex.join([*words, *flags])
+    if "--resume" in options:
+        if params.named:
+            words.append(f"--model-name={params.model_name}")
+        if params.distribute:
+            words.append(f"--distribute={params.distribute}")
+    return shlex.join([*words, *options])

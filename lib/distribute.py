@@ -23,8 +23,7 @@ from zlib import crc32
 
 from lib import checkpoint, folder
 from lib.errors import Stopped, UserError
-
-import tensorflow as tf
+from lib.tf import tf
 
 # What TensorFlow raises where another worker has ended, is frozen, or can't be reached.
 LOST = (
@@ -116,11 +115,18 @@ def cluster(text: str) -> tf.distribute.Strategy:
             and all(0 < int(place.rpartition(":")[2]) < 2**16 for place in places.values())
         ):
             raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             "TF_CONFIG must name a cluster and this process's task in it, as in "
             '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
             '"task": {"type": "worker", "index": 0}}'
+        ) from error
+    host = own.rpartition(":")[0].strip("[]")
+    try:
+        socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError) as error:
+        raise UserError(
+            f"TF_CONFIG has this process at {host}, which no address is known of: correct it"
         ) from error
 
     others = [place for place in places.values() if place != own]

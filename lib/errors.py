@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import tensorflow as tf
+from lib.tf import tf
 
 
 class UserError(ValueError):

@@ -1,11 +1,18 @@
-"""Files that are written whole or not at all."""
+"""Files: written whole or not at all, and read whoever made them."""
 
 import errno
 import os
 import secrets
+import textwrap
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from lib.errors import UserError
+
+# Up to here a file that claims more than it stores can't do harm.
+SMALL = 2**28
 
 
 @contextmanager
@@ -27,6 +34,27 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all; makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_new(path: Path, content: bytes) -> Path:
+    """Write a file, under `path` or, where that holds something else, with a number added.
+
+    Returns:
+        The path that it got.
+    """
+    first, number = path, 1
+    while path.exists() and path.read_bytes() != content:
+        number += 1
+        path = first.with_stem(f"{first.stem}-{number}")
+    write(path, content)
+    return path
+
+
 def leftovers(path: Path) -> Iterator[Path]:
     """What killed writers of `path` left; its name may be a pattern."""
     return path.parent.glob(f".tmp.{'[0-9a-f]' * 8}.{path.name}")
@@ -44,3 +72,44 @@ def flush(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def reading(path: str | Path, suffix: str, content: str) -> Iterator[Path]:
+    """Read a file that may hold anything: whatever is wrong with it ends in one line.
+
+    Args:
+        path: of the file.
+        suffix: that its name must have.
+        content: what it is to hold, with its article.
+
+    Yields:
+        The path, of a regular file: opening a pipe waits for its writer, a device for whatever.
+
+    Raises:
+        UserError: there is no such file, or reading failed, by whatever exception.
+    """
+    path = Path(path)
+    try:
+        if path.suffix != suffix or path.is_dir():
+            raise UserError(f"{path} is no {suffix} file: give one that holds {content}")
+        if not path.exists():
+            raise UserError(f"there is no file {path}: give one that holds {content}")
+        if not path.is_file():
+            raise UserError(f"{path} is no regular file: give one that holds {content}")
+        status = path.stat()
+        if (
+            status.st_size > SMALL
+            and 0 < 2 * 512 * getattr(status, "st_blocks", 0) < status.st_size
+        ):
+            raise UserError(f"{path} is mostly holes, as an aborted download leaves: get it anew")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they'd be lines beside the one
+            yield path
+    except UserError:
+        raise
+    except Exception as error:  # there is no end to what a stranger's file can hold
+        reason = textwrap.shorten(str(error) or type(error).__name__, 120, placeholder=" ...")
+        raise UserError(
+            f"{path} doesn't hold {content}: give a file that does ({reason})"
+        ) from error

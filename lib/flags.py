@@ -1,64 +1,17 @@
-"""The scripts' flags."""
+"""The scripts' flags. Nothing here imports TensorFlow, so that a wrong flag is told at once."""
 
 import argparse
-import math
+import importlib.util
 import os
 import re
-from collections.abc import Callable
+import shutil
+import signal
+import sys
+import textwrap
 from functools import partial
 from pathlib import Path
 
-import tensorflow as tf
-
-
-def whole_number(low: int, high: float = math.inf) -> Callable[[str], int]:
-    """An argparse type: a whole number from `low` to `high`."""
-
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = None
-        if value is None or not low <= value <= high:
-            upper = "" if high == math.inf else f" and at most {high}"
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is no whole number of at least {low}{upper}"
-            )
-        return value
-
-    return convert
-
-
-def number(text: str) -> float:
-    """An argparse type: a finite number, not negative."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 0")
-    return value
-
-
-def devices(text: str) -> str:
-    """An argparse type: what --distribute takes."""
-    if not re.fullmatch(r"gpu|cpu:[1-9]\d?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither gpu nor cpu:N, with N from 1 to 99")
-    return text
-
-
-def png(text: str) -> str:
-    """An argparse type: the name of a PNG file."""
-    if not text.endswith(".png"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name of a .png file")
-    return text
-
-
-def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether a GPU or the processor computes in bfloat16; outside Linux the user knows."""
-    if tf.config.list_physical_devices("GPU") or not cpuinfo.exists():
-        return True
-    return "bf16" in cpuinfo.read_text()
+from lib.flag_types import devices, file_ending, file_name, number, whole_number
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,7 +19,7 @@ class Parser(argparse.ArgumentParser):
 
     Args:
         description: the script's docstring.
-        model_name: names the run's folder and the generator's file.
+        model_name: names the run's folder and the generator's file, unless the flags do.
         conditional: whether the generator draws a digit of choice.
     """
 
@@ -76,12 +29,35 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        self.set_defaults(model_name=model_name)
+        self.model_name = model_name
         self.conditional = conditional
-        self.recorded, self.shared = {}, ["model_name"]
+        self.recorded, self.shared, self.training = {"seed": "keep"}, [], []
         self.algorithm = self.add_argument_group("training: the algorithm")
+        add = self.add_argument
+        add("--seed", type=whole_number(0, 2**32 - 1), help="of all random numbers (drawn)")
+        add("--output-dir", metavar="DIR", default=".", help="where to write (here)")
+        add(
+            "--against-mnist",
+            action="store_true",
+            help="score by MNIST's digits what was trained on other data, too",
+        )
         add_run_flags(self)
         self.sampling = add_sampling_flags(self)
+
+    def begin(self) -> None:
+        """End the program here if --help is asked or a flag is wrong; later, imports take seconds.
+
+        Ctrl-C ends it too, without a word, until `cli.main` takes over.
+        """
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        self.parse_args()
+        for package in "tensorflow", "numpy", "matplotlib":
+            if importlib.util.find_spec(package) is None:
+                self.error(f"{package} is not installed: pip install -r requirements.txt")
+        try:
+            importlib.import_module("matplotlib")
+        except ValueError:
+            self.error("MPLBACKEND names no backend of matplotlib: unset it, or try agg")
 
     def add_flag(self, group, name: str, on_resume: str | None = None, shared=True, **settings):
         """Declare a flag of training.
@@ -95,57 +71,88 @@ class Parser(argparse.ArgumentParser):
             settings: of argparse's add_argument.
         """
         dest = group.add_argument(name, **settings).dest
+        self.training.append(dest)
         if on_resume:
             self.recorded[dest] = on_resume
         if shared:
             self.shared.append(dest)
 
     def add_hyperparameter(
-        self, name: str, default: bool | float, help: str, on_resume: str = "keep"
+        self,
+        name: str,
+        default: bool | float,
+        help: str,
+        on_resume: str = "keep",
+        high: int = 2**31 - 1,
     ) -> None:
-        """Declare a flag of the algorithm: a switch, a whole number from 1, or a number from 0."""
+        """Declare a flag of the algorithm: a switch, a whole number from 1 to `high`, or a number
+        from 0.
+        """
         if isinstance(default, bool):
             settings = {"action": argparse.BooleanOptionalAction, "default": default, "help": help}
         else:
-            kind = whole_number(1) if isinstance(default, int) else number
+            kind = whole_number(1, high) if isinstance(default, int) else number
             settings = {"type": kind, "default": default, "help": f"{help} (%(default)s)"}
         self.add_flag(self.algorithm, name, on_resume, **settings)
 
     def error(self, message: str):
         self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
 
+    def exit(self, status=0, message=None):
+        if message:
+            message = one_line(message.rstrip("\n")) + "\n"
+            if sys.stderr.isatty():
+                message = fold(message)
+        super().exit(status, message)
+
     def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
         """The flags, refused where they don't go together.
 
         Returns:
             Their values by name; beside them `recorded`, on_resume by the name of each flag
-            that belongs to a run, and `shared`, the names on which workers must agree.
+            that belongs to a run, `shared`, the names on which workers must agree, and `named`,
+            whether the run is called otherwise than the script.
         """
         params = super().parse_args(args, namespace)
         params.recorded, params.shared = self.recorded, self.shared
-        check_together(self, params)
+        check_together(self, params, self._given(args))
+        if params.model_name is None:
+            params.model_name = self.model_name
+            if params.data:
+                own = re.sub(r"[^\w.-]+", "_", Path(params.data).stem)
+                params.model_name = f"{self.model_name.removesuffix('mnist')}{own}"
+        params.named = params.model_name != self.model_name
         return params
+
+    def _given(self, args) -> set[str]:
+        """The names of the flags that are given, be it with their default."""
+        absent = object()
+        names = [*self.training, *self.sampling]
+        params = super().parse_args(args, argparse.Namespace(**dict.fromkeys(names, absent)))
+        return {name for name in names if getattr(params, name) is not absent}
+
+
+def one_line(text: str) -> str:
+    """A message without TensorFlow's own addresses, and its control characters (in a path, say)
+    as Python writes them.
+    """
+    text = re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\]", "", text)
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def fold(text: str) -> str:
+    """Break the lines of a text between words where the terminal ends."""
+    columns = shutil.get_terminal_size().columns
+    break_not = {"break_long_words": False, "break_on_hyphens": False}
+    return "".join(
+        textwrap.fill(line, columns, **break_not) + line[len(line.rstrip("\n")) :]
+        for line in text.splitlines(keepends=True)
+    )
 
 
 def add_run_flags(parser: Parser) -> None:
     """Declare what all scripts know of a run."""
     positive = whole_number(1)
-    add = partial(parser.add_flag, parser)
-    add(
-        "--seed",
-        type=whole_number(0, 2**32 - 1),
-        on_resume="keep",
-        shared=False,  # all workers take the chief's
-        help="of all random numbers (default: drawn)",
-    )
-    add(
-        "--output-dir",
-        metavar="DIR",
-        default=".",
-        shared=False,
-        help="where to write (default: here)",
-    )
-
     add = partial(parser.add_flag, parser.add_argument_group("training: the run"))
     add(
         "--data",
@@ -154,6 +161,12 @@ def add_run_flags(parser: Parser) -> None:
         on_resume="change",
         shared=False,
         help="x_train and y_train in MNIST's layout (MNIST)",
+    )
+    add(
+        "--model-name",
+        metavar="NAME",
+        type=file_name,
+        help=f"of the run's folder and generator ({parser.model_name}, or after --data's file)",
     )
     add(
         "--precision",
@@ -186,9 +199,9 @@ def add_run_flags(parser: Parser) -> None:
     add(
         "--plot-model",
         metavar="FILE.png",
-        type=png,
+        type=file_ending(".png"),
         shared=False,
-        help="draw the networks, then train (Fig. 8.9; needs pydot and Graphviz)",
+        help="draw the networks instead of training (Fig. 8.9; needs pydot and Graphviz)",
     )
     add(
         "--distribute",
@@ -215,30 +228,54 @@ def add_sampling_flags(parser: Parser) -> list[str]:
     add("-g", "--generator", metavar="FILE.h5", help="draw with this generator, don't train")
     help_digit = "draw only this digit" if parser.conditional else argparse.SUPPRESS
     add("-d", "--digit", type=whole_number(0), help=help_digit)
-    add("--count", type=whole_number(1), help="how many images (16)")
-    add("--interpolate", action="store_true", help="each row walks through the latent space")
+    add("--count", type=whole_number(1), help="how many images (16; for --npz 10000)")
+    add(
+        "--interpolate",
+        action="store_true",
+        help="each row walks through the latent space; and a GIF of such a walk",
+    )
+    add("--seconds", type=whole_number(1, 600), help="how long the GIF is (8)")
+    add("--explore", action="store_true", help="open a window with sliders to play in")
     add("--evaluate", action="store_true", help="score 10,000 images instead of drawing")
+    add(
+        "--npz",
+        metavar="FILE.npz",
+        type=file_ending(".npz"),
+        help="write images as a data set, which --data takes, instead of drawing",
+    )
     return names
 
 
-def check_together(parser: Parser, params: argparse.Namespace) -> None:
-    """Refuse flags that don't go together."""
-    if params.digit is not None and not parser.conditional:
+# What goes with each way to use a generator; the last is the one that no flag names.
+USES = {
+    "evaluate": set(),
+    "explore": set(),
+    "npz": {"digit", "count"},
+    "interpolate": {"digit", "count", "seconds"},
+    None: {"digit", "count"},
+}
+
+
+def check_together(parser: Parser, params: argparse.Namespace, given: set[str]) -> None:
+    """Refuse flags that don't go together; `given` names those that aren't left to default."""
+    if "digit" in given and not parser.conditional:
         parser.error("--digit goes with acgan-mnist.py and cgan-mnist.py")
-    if params.precision == "mixed_bfloat16":
-        if params.generator is not None:
-            parser.error("--precision goes with training; a generator draws in float32")
-        if not has_bfloat16():
-            parser.error("--precision=mixed_bfloat16 is slow here: no GPU, no bf16 processor")
-    if params.distribute and params.generator is not None:
-        parser.error("--distribute goes with training")
-    if params.evaluate:
-        for name in "digit", "count", "interpolate":
-            if getattr(params, name) is not None:
-                parser.error(f"--{name} goes with drawing, not with --evaluate")
     if params.generator is None:
-        for name in parser.sampling:
-            if getattr(params, name) is not None:
-                parser.error(f"--{name} goes with --generator=FILE.h5")
+        _refuse(parser, given & {*parser.sampling}, "goes with --generator=FILE.h5")
         if params.resume and params.overwrite:
             parser.error("--resume and --overwrite exclude each other")
+        if params.evaluate_interval and params.data and not params.against_mnist:
+            parser.error(
+                "scores compare with MNIST's digits, not with --data: leave out "
+                "--evaluate-interval, or add --against-mnist"
+            )
+        return
+    _refuse(parser, given & {*parser.training}, "goes with training, not with --generator")
+    use = next(name for name in USES if name in given or name is None)
+    sampling = given - {"generator", use}
+    _refuse(parser, sampling - USES[use], f"doesn't go with --{use}")
+
+
+def _refuse(parser: Parser, names: set[str], why: str) -> None:
+    for name in sorted(names):
+        parser.error(f"--{name.replace('_', '-')} {why}")

@@ -15,10 +15,9 @@ from pathlib import Path
 from lib import checkpoint
 from lib.errors import UserError
 from lib.files import atomic, leftovers
+from lib.tf import keras, tf
 
 import numpy as np
-import tensorflow as tf
-from tensorflow import keras
 
 try:
     import fcntl

@@ -5,20 +5,15 @@ chapter's changes: sigmoid images in [0, 1], and no batch normalization in the
 discriminator.
 """
 
+import secrets
 from functools import partial
-from math import ceil
 from pathlib import Path
 
-from lib import data, distribute
-from lib.errors import UserError
-from lib.files import atomic
+from lib import data, distribute, files, memory, pictures
 from lib.keras2 import BatchNormalization
+from lib.tf import keras, layers, tf
 
-import matplotlib.pyplot as plt
 import numpy as np
-import tensorflow as tf
-from tensorflow import keras
-from tensorflow.keras import layers
 
 
 def generator(
@@ -44,6 +39,7 @@ def generator(
     x = layers.Concatenate(axis=1)([inputs, *conditions]) if conditions else inputs
 
     image_resize = image_size // 4
+    memory.require_for_generator(x.shape[1], image_size)
     x = layers.Dense(image_resize * image_resize * 128)(x)
     x = layers.Reshape((image_resize, image_resize, 128))(x)
     for filters, strides in ((128, 2), (64, 2), (32, 1), (1, 1)):
@@ -202,29 +198,11 @@ def plot_images(
     inputs = [noise_input] if noise_label is None else [noise_input, noise_label]
     inputs += noise_codes or []
     images = generator.predict(inputs if len(inputs) > 1 else noise_input, verbose=0)
-
-    rows, cols = grid_shape(len(images))
-    side, gap = images.shape[1], 2
-    grid = np.ones((rows, cols, side + gap, side + gap), np.float32)
-    grid.reshape(-1, side + gap, side + gap)[: len(images), :side, :side] = images[..., 0]
-    grid = grid.swapaxes(1, 2).reshape(rows * (side + gap), cols * (side + gap))
-    grid = np.pad(grid, ((gap, 0), (gap, 0)), constant_values=1)
-
     path = Path(model_name) / f"{step:05d}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        plt.imsave(temporary, grid.repeat(2, 0).repeat(2, 1), cmap="gray", vmin=0, vmax=1)
-    if show and plt.get_backend().lower() != "agg":  # agg: no display to show it on
-        plt.imshow(grid, cmap="gray", vmin=0, vmax=1)
-        plt.axis("off")
-        plt.show()
+    files.write(path, pictures.encode(images))
+    if show:
+        pictures.show(path)
     return path
-
-
-def grid_shape(count: int) -> tuple[int, int]:
-    """Rows and columns of the squarest grid that holds `count` images."""
-    cols = ceil(count**0.5)
-    return ceil(count / cols), cols
 
 
 def test_generator(
@@ -233,59 +211,46 @@ def test_generator(
     class_label: int | None = None,
     seed: int | None = None,
     interpolate: bool = False,
-    model_name="test_outputs",
+    show: bool = True,
+    model_name: str = "generator",
+    output_dir="test_outputs",
 ) -> Path:
-    """Draw images from fresh noise, show them and save them under `model_name`.
+    """Draw images from fresh noise in a grid, print its digits and its path, and show it.
 
     Args:
-        generator: of noise, or of noise and labels; then the labels are printed.
-        count: how many images.
-        class_label: the one digit to draw, which then also numbers the picture; None draws
-            random digits.
+        generator, count, class_label, interpolate: as in `data.sample_inputs`.
         seed: of noise and digits; None draws one.
-        interpolate: each row of the grid walks in equal steps from one random point of the
-            latent space to another, its digit held.
+        show: whether to open a window, where there is a display.
+        model_name: begins the picture's name, which goes on with what it shows and its seed.
+        output_dir: the folder of the picture; made when missing.
 
     Returns:
-        The picture's path.
+        The picture's path. Another picture that lies there is not replaced.
 
     Raises:
         UserError: class_label is not among the generator's labels.
     """
-    latent_size, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
-    if seed is None:
-        rng = tf.random.Generator.from_non_deterministic_state()
-    else:
-        rng = tf.random.Generator.from_seed(seed)
-    rows, cols = grid_shape(count)
-    if not interpolate:
-        noise = data.sample_noise(rng, count, latent_size)
-    else:
-        start, end = tf.split(data.sample_noise(rng, 2 * rows, latent_size), 2)
-        noise = tf.linspace(start, end, cols, axis=1)
-        noise = tf.reshape(noise, (rows * cols, latent_size))[:count]
-    if not num_labels:
-        return plot_images(generator, noise, show=True, model_name=model_name)
-
-    num_labels = num_labels[0]
-    if class_label is not None and class_label >= num_labels:
-        raise UserError(f"digit {class_label} is unknown here: choose from 0 to {num_labels - 1}")
-    if class_label is None:
-        labels = data.sample_labels(rng, count, num_labels)
-    else:
-        labels = tf.one_hot([class_label] * count, num_labels)
-    if interpolate:
-        labels = tf.repeat(labels[:rows], cols, axis=0)[:count]
-    print_labels(labels)
-    return plot_images(
-        generator, noise, labels, show=True, step=class_label or 0, model_name=model_name
-    )
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    inputs = data.sample_inputs(generator, count, class_label, seed, interpolate)
+    if len(inputs) > 1:
+        print_labels(inputs[1])
+    words = [model_name]
+    words += ["interpolated"] * interpolate
+    words += [f"digit{class_label}"] * (class_label is not None)
+    words += [f"{count}"] * (count != 16)
+    path = Path(output_dir, "_".join([*words, f"seed{seed}.png"]))
+    images = generator.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
+    path = files.write_new(path, pictures.encode(images))
+    print(f"saved {path} (--seed={seed} draws it again)", flush=True)
+    if show:
+        pictures.show(path)
+    return path
 
 
 def print_labels(labels) -> None:
     """Print one-hot labels as digits, in the rows of the grid that shows their images."""
     digits = np.argmax(labels, axis=1)
-    _, cols = grid_shape(len(digits))
+    _, cols = pictures.grid_shape(len(digits))
     print("digits of the grid:")
     for row in range(0, len(digits), cols):
         print(*digits[row : row + cols])

@@ -6,14 +6,22 @@ from pathlib import Path
 
 from lib import gan
 from lib.errors import UserError
-from lib.files import atomic
+from lib.files import atomic, reading
+from lib.tf import keras
 
 import h5py
-from tensorflow import keras
+import numpy as np
+
+# More than a generator has: of layers and weights, and of bytes that are no weights.
+MAX_NAMES = 1000
+MAX_BESIDE = 2**24
 
 
-def save(generator: keras.Model, path: str | Path) -> None:
+def save(generator: keras.Model, path: str | Path, data: str | None = None) -> None:
     """Write a generator as a whole-model .h5, in float32 and of Keras's own layers alone.
+
+    Args:
+        data: the file that it was trained on; None for MNIST.
 
     Raises:
         OSError: it can't be written.
@@ -28,8 +36,17 @@ def save(generator: keras.Model, path: str | Path) -> None:
     with atomic(path) as temporary:
         try:
             copy.save(temporary)
+            if data:
+                with h5py.File(temporary, "r+") as file:
+                    file.attrs["data"] = Path(data).name
         except RuntimeError as error:  # h5py's, where the disk is full
             raise OSError(f"{path} can't be written: {error}") from error
+
+
+def training_data(path: str | Path) -> str | None:
+    """The name of the file that the generator in a whole file was trained on; None for MNIST."""
+    with h5py.File(path) as file:
+        return file.attrs.get("data")
 
 
 def load(path: str | Path, conditional: bool) -> keras.Model:
@@ -43,40 +60,96 @@ def load(path: str | Path, conditional: bool) -> keras.Model:
         conditional: whether the generator is to take labels beside the noise.
 
     Raises:
-        UserError: no such file, no such generator, or one for other scripts.
+        UserError: no such file, no such generator, or one for other scripts; memory is too small.
     """
-    path = Path(path)
-    if path.is_dir() or path.suffix != ".h5":
-        raise UserError(f"{path} is no .h5 file: give a generator as a training run writes it")
-    if not path.exists():
-        raise UserError(f"there is no file {path}: train first, or give another one")
-    try:
-        with h5py.File(path) as file:
-            config = json.loads(file.attrs["model_config"])["config"]
-        found = [(layer["class_name"], layer["config"]) for layer in config["layers"]]
-        # Keras 2 calls it batch_input_shape, Keras 3 batch_shape.
-        widths = [
-            (settings.get("batch_shape") or settings["batch_input_shape"])[1]
-            for name, settings in found
-            if name == "InputLayer"
-        ]
-        units = next(settings["units"] for name, settings in found if name == "Dense")
-        inputs = [keras.Input((width,)) for width in widths]
-        model = gan.generator(inputs[0], 4 * isqrt(units // 128), codes=inputs[1:] or None)
-        model.load_weights(path)
-    except Exception as error:  # there is no end to what a stranger's file can hold
-        raise UserError(
-            f"{path} holds no whole generator of these scripts: give one as they write it"
-        ) from error
-    if len(widths) > 2:
+    with reading(path, ".h5", "a whole generator of these scripts"), h5py.File(path) as file:
+        weights = stored_weights(file)
+        widths, units = declared_sizes(file)
+        side = 4 * isqrt(units // 128)
+        if min(widths) < 1 or 8 * side**2 != units or weights[0].shape != (sum(widths), units):
+            raise ValueError(f"{weights[0].shape} weights from inputs of {widths} to {units} units")
+        check_use(path, len(widths), conditional)
+        noise, *labels = [keras.Input((width,)) for width in widths]
+        model = gan.generator(noise, side, labels=labels[0] if labels else None)
+        if [weight.shape for weight in model.weights] != [weight.shape for weight in weights]:
+            raise ValueError("its weights have other shapes")
+        values = [weight.astype("float32")[()] for weight in weights]
+        if not all(np.isfinite(value).all() for value in values):
+            raise UserError(f"{path} has weights that are not finite: give another generator")
+        model.set_weights(values)
+    return model
+
+
+def check_use(path: str | Path, inputs: int, conditional: bool) -> None:
+    """Refuse a generator of that many inputs where it is to be another kind."""
+    if inputs > 2:
         raise UserError(f"{path} takes latent codes: none of these scripts samples from it")
-    if len(widths) == 1 and conditional:
+    if inputs == 1 and conditional:
         raise UserError(
             f"{path} draws from noise alone: sample from it with wgan-mnist.py, "
             "lsgan-mnist.py or dcgan-mnist.py"
         )
-    if len(widths) == 2 and not conditional:
+    if inputs == 2 and not conditional:
         raise UserError(
             f"{path} draws a digit of choice: sample from it with acgan-mnist.py or cgan-mnist.py"
         )
-    return model
+
+
+def stored_weights(file: h5py.File) -> list[h5py.Dataset]:
+    """A model's weights in the order of its layers, none of them read.
+
+    Raises:
+        Exception: of any kind, where one isn't stored in this very file, and in full.
+    """
+    found = {}
+
+    def note(name, item):  # never called with what lies behind a link to another file
+        found[name] = item
+        return len(found) > MAX_NAMES or None
+
+    file.visititems(note)
+    whole = {name: item for name, item in found.items() if is_whole(item)}
+    beside = file.id.get_filesize() - sum(item.nbytes for item in whole.values())
+    if beside > MAX_BESIDE:
+        raise ValueError(f"{beside:,} bytes are no weights")
+    weights = [
+        whole[f"model_weights/{layer}/{weight}"]
+        for layer in names(found["model_weights"], "layer_names")
+        for weight in names(found[f"model_weights/{layer}"], "weight_names")
+    ]
+    if any(weight.dtype.kind != "f" for weight in weights):
+        raise ValueError("its weights are no real numbers")
+    return weights
+
+
+def is_whole(item) -> bool:
+    """Whether it is a dataset as Keras writes it: no reference, no hole, no compressed zeros."""
+    return (
+        isinstance(item, h5py.Dataset)
+        and not item.external
+        and not item.is_virtual
+        and item.id.get_storage_size() == item.nbytes
+    )
+
+
+def names(group: h5py.Group, attribute: str) -> list[str]:
+    """The names of layers or weights that an attribute holds."""
+    (count,) = group.attrs.get_id(attribute).shape
+    if count > MAX_NAMES:
+        raise ValueError(f"{count:,} {attribute}")
+    return [name.decode() if isinstance(name, bytes) else name for name in group.attrs[attribute]]
+
+
+def declared_sizes(file: h5py.File) -> tuple[list[int], int]:
+    """What the network's description says: the widths of its inputs (noise, then labels, then
+    codes), and the units of its first layer.
+    """
+    layers = json.loads(file.attrs["model_config"])["config"]["layers"]
+    found = [(layer["class_name"], layer["config"]) for layer in layers]
+    # Keras 2 calls it batch_input_shape, Keras 3 batch_shape.
+    widths = [
+        (config.get("batch_shape") or config["batch_input_shape"])[1]
+        for name, config in found
+        if name == "InputLayer"
+    ]
+    return widths, next(config["units"] for name, config in found if name == "Dense")

@@ -4,10 +4,7 @@ Here too, and nowhere else, is what needs Keras's private interfaces.
 """
 
 from lib import distribute
-
-import tensorflow as tf
-from tensorflow import keras
-from tensorflow.keras import layers
+from lib.tf import keras, layers, tf
 
 
 class BatchNormalization(layers.BatchNormalization):

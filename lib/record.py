@@ -12,11 +12,10 @@ from pathlib import Path
 from lib.errors import UserError, file_errors
 from lib.files import atomic
 from lib.folder import sample_grids
+from lib.tf import keras, tf
 
-import tensorflow as tf
 from matplotlib.figure import Figure
 from PIL import Image
-from tensorflow import keras
 
 
 class Record:

@@ -33,9 +33,10 @@ from lib import (
 from lib.checkpoint import Checkpoints, Progress
 from lib.clock import Clock
 from lib.errors import Finished, Stopped, UserError
+from lib.memory import require_for_training
+from lib.tf import tf
 
 import numpy as np
-import tensorflow as tf
 
 CHECKPOINT_SECONDS = 300
 EARLY_GRIDS = (1, 100)
@@ -62,10 +63,12 @@ def open_run(
         Finished: the run to resume has come to its end.
     """
     generator, discriminator, adversarial = models
+    require_for_training(generator, discriminator, params)
     if params.evaluate_interval:
         evaluation.require_mnist(generator)
     if params.plot_model:
         record.plot_model(generator, discriminator, params.plot_model)
+        raise Finished
     began = folder.origin(params, draw.fingerprint())
     with folder.claim(params, began) as place, signals.deferred() as received:
         keras2.build_for_training(discriminator, adversarial)
@@ -180,7 +183,7 @@ class Run:
 
     def _save(self) -> None:
         self.progress.seconds = self.clock.seconds()
-        generator_file.save(self.generator, folder.generator_path(self.place))
+        generator_file.save(self.generator, folder.generator_path(self.place), self.params.data)
         self.record.draw()
         self.checkpoints.save(self.progress.step)  # the last: what it speaks of is there by now
         self.saved = time.monotonic()
@@ -219,7 +222,8 @@ class Run:
     def _scores(self) -> dict[str, float]:
         with self.clock.paused():
             self._show(self.display.line, f"step {self.progress.step}: scoring 10,000 images")
-            found = evaluation.scalars(evaluation.evaluate(self.generator, self.params.seed))
+            found = evaluation.evaluate(self.generator, self.params.seed, quick=True)
+            found = evaluation.scalars(found)
             self._show(self.display.line, ", ".join(f"{k} {v:.4g}" for k, v in found.items()))
         return found
 

@@ -50,31 +50,61 @@ def mnist_score(probabilities: np.ndarray) -> float:
     return float(np.exp(entropy(probabilities.mean(axis=0)) - entropy(probabilities).mean()))
 
 
-def precision_recall(real: np.ndarray, fake: np.ndarray, k: int = 3) -> tuple[float, float]:
-    """Precision and recall of a generator: its fidelity, and the variety that it covers.
+def precision(real: np.ndarray, fake: np.ndarray, k: int = 3) -> float:
+    """The share of fakes in the manifold of the real images: a generator's fidelity.
 
-    Precision is the share of fakes in the manifold of the real images, recall the share of real
-    images in the fakes' manifold; a manifold is the union of the balls around the points of a
-    set, each as large as the distance to its k-th nearest neighbour in the set. Kynkäänniemi et
-    al. 2019, arXiv:1904.06991, eq. 1 and 2. The ball of one odd real image may hold every fake
-    of a generator that draws only one: read precision beside recall.
+    A manifold is the union of the balls around the points of a set, each as large as the distance
+    to its k-th nearest neighbour in the set. Kynkäänniemi et al. 2019, arXiv:1904.06991, eq. 1
+    and 2.
 
     Args:
         real, fake: features (N, width) and (M, width), more than k each.
 
     Returns:
-        Precision and recall, from 0 to 1; the more the better.
+        From 0 to 1; the more the better.
     """
-    return _covered(fake, real, k), _covered(real, fake, k)
-
-
-def _covered(points, centers, k) -> float:
-    """The share of points in the manifold of `centers`; those that are not finite never are."""
-    # The nearest neighbour of each is itself, at index 0.
-    radii = [np.partition(block, k)[:, k] for block in _squared_distances(centers, centers)]
-    radii = np.concatenate(radii)
-    inside = [(block <= radii).any(axis=1) for block in _squared_distances(points, centers)]
+    radii = _radii(real, k)
+    inside = [(block <= radii).any(axis=1) for block in _squared_distances(fake, real)]
     return float(np.concatenate(inside).mean())
+
+
+def recall(real: np.ndarray, fake: np.ndarray, k: int = 3) -> float:
+    """The share of real images in the manifold of the fakes: the variety that they span.
+
+    As `precision`, the sets changed over. Far-off fakes have large balls, so that it may rise
+    where fakes get worse.
+    """
+    return precision(fake, real, k)
+
+
+def coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> float:
+    """The share of real images beside which a fake lies: the variety that the fakes reach.
+
+    Beside means no farther than the image's k-th nearest neighbour among the real ones, so that
+    fakes can't widen what they cover. Naeem et al. 2020, arXiv:2002.09797, section 3.2.
+
+    Args:
+        real, fake: features (N, width) and (M, width); N more than k.
+
+    Returns:
+        From 0 to 1; the more the better. Between sets of one distribution and of equal size about
+        1 - 2^-k.
+    """
+    # not min: a fake that is not finite covers nothing, and hides no other
+    nearest = [np.fmin.reduce(block, axis=1) for block in _squared_distances(real, fake)]
+    return float((np.concatenate(nearest) <= _radii(real, k)).mean())
+
+
+def unit_length(features: np.ndarray) -> np.ndarray:
+    """Features (N, width), each row scaled to a Euclidean length of 1."""
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
+def _radii(points, k):
+    """Squared distances (N,) to the k-th nearest of the other points."""
+    # The nearest neighbour of each is itself, at index 0.
+    radii = [np.partition(block, k)[:, k] for block in _squared_distances(points, points)]
+    return np.concatenate(radii)
 
 
 def _squared_distances(a, b, rows=500):
@@ -97,6 +127,19 @@ def digit_shares(probabilities: np.ndarray) -> np.ndarray:
 def total_variation(p: np.ndarray, q: np.ndarray) -> float:
     """Total variation distance of two distributions, 1 - sum min(p, q): from 0 (equal) to 1."""
     return float(1 - np.minimum(p, q).sum())
+
+
+def accuracy(probabilities: np.ndarray, digits: np.ndarray) -> float:
+    """How often a classifier sees the digit that it should.
+
+    Args:
+        probabilities: (N, 10). Those that are not finite are never right.
+        digits: 0 to 9, (N,).
+
+    Returns:
+        The share of right ones, from 0 to 1.
+    """
+    return float((_digits(probabilities) == digits).mean())
 
 
 def digit_accuracy(probabilities: np.ndarray, requested: np.ndarray) -> np.ndarray:

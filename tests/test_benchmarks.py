@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from benchmarks import claims, flops
+from benchmarks import claims, flops, spread
 from lib import evaluation
 
 import matplotlib.pyplot as plt
@@ -97,13 +97,13 @@ def test_benchmark_runs():
 
 def test_table_of_claims():
     keys = [key for key, _ in evaluation.COLUMNS.values()]
-    plain, labelled = keys[:5], keys
+    plain, labelled = keys[:6], keys
     found = {
         "one seed": [dict.fromkeys(plain, 0.5)],
         "two seeds": [dict.fromkeys(labelled, 0.25), dict.fromkeys(labelled, 0.75)],
     }
     rows = [line.strip("| ").split(" | ") for line in claims.table(found).splitlines()]
-    assert rows[2] == ["one seed", "0.50", "0.50", "0.500", "0.500", "0.500"]
+    assert rows[2] == ["one seed", "0.50", "0.50", *["0.500"] * 4]
     assert rows[3][1] == "0.50 ± 0.35"  # the standard deviation of 0.25 and 0.75
     assert rows[3][7] == "0.500 ± 0.354"
     digits = [{"digit_accuracy": [0.2] * 10, "digit_diversity": [1] * 10}, {}]
@@ -133,3 +133,14 @@ def test_claims_are_not_trained_twice(few_images, tmp_path, monkeypatch):
     assert "| acgan |" in text
     for picture in "grids.png", "digits.png", "coverage.png":
         assert min(plt.imread(tmp_path / picture).shape[:2]) > 90
+
+
+def test_spread(few_images, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["spread", "--seeds=2"])
+    spread.main()
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[0] for row in rows] == list(evaluation.COLUMNS)
+    assert [len(row) for row in rows] == [3, 3, 5, 5, 5, 3, 3, 3, 3]
+    one, other = (evaluation.evaluate_real(seed)["frechet_distance"] for seed in (1, 2))
+    assert float(rows[0][1]) == pytest.approx((one + other) / 2, abs=1e-4)
+    assert float(rows[0][2]) == pytest.approx(abs(one - other) / 2**0.5, abs=1e-4)

@@ -188,7 +188,7 @@ def test_what_is_recorded_is_judged_as_if_typed(run, monkeypatch, capsys):
     tf.train.Checkpoint(progress=progress).write(newest)
     monkeypatch.chdir(run.parent)
     assert main("lsgan", ["--resume"], monkeypatch) == 2
-    assert "'-8' is no whole number of at least 1" in capsys.readouterr().err
+    assert "'-8' is no whole number from 1" in capsys.readouterr().err
     assert not os.path.exists("/elsewhere")
 
 

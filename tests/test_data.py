@@ -125,21 +125,32 @@ def test_own_data(tmp_path):
     np.testing.assert_array_equal(y_train, np.eye(3)[[0, 1, 2, 0, 1, 2]])
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_own_data_with_channels_and_without_labels(save, tmp_path):
+    x_train = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), np.uint8)
+    save(tmp_path / "own.npz", x_train=np.asfortranarray(x_train), more=np.arange(3))
+    loaded = data.load(tmp_path / "own.npz", labels=False)
+    np.testing.assert_array_equal(loaded.x_train, x_train)
+    assert loaded.y_train is None
+    assert data.load(labels=False).y_train is None
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"x_train": None}, "no x_train"),
-        ({"y_train": None}, "no x_train and y_train"),
+        ({"x_train": None}, "no item named 'x_train"),
+        ({"y_train": None}, "no item named 'y_train"),
         ({"x_train": np.zeros((6, 8, 8))}, "float64"),
         ({"x_train": np.zeros((6, 8, 4), np.uint8)}, "side"),
         ({"x_train": np.zeros((6, 10, 10), np.uint8)}, "divisible by 4"),
         ({"x_train": np.zeros(6, np.uint8)}, "side"),
-        ({"x_train": np.zeros((0, 8, 8), np.uint8), "y_train": np.zeros(0, int)}, "labels"),
+        ({"x_train": np.zeros((6, 8, 8, 3), np.uint8)}, r"uint8 \(6, 8, 8, 3\)"),
+        ({"x_train": np.zeros((0, 8, 8), np.uint8), "y_train": np.zeros(0, int)}, "x_train"),
         ({"y_train": np.arange(5)}, "y_train"),
         ({"y_train": np.zeros(6)}, "y_train"),
         ({"y_train": np.array([0, 1, 3, 0, 1, 3])}, "labels"),
         ({"y_train": np.array([0, 1, -1, 0, 1, 2])}, "labels"),
-        ({"y_train": np.array([0, 1, 2, 0, 1, None])}, "cannot read"),  # would be unpickled
+        ({"y_train": np.array([0, 1, 2, 0, 1, None])}, "objects"),  # would be unpickled
     ],
 )
 def test_unfit_data_is_refused(changes, message, tmp_path):

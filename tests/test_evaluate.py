@@ -25,18 +25,19 @@ def test_evaluate(generator, few_images, monkeypatch, capsys):
         assert (
             main("acgan", ["--generator=some.h5", "--evaluate", f"--seed={seed}"], monkeypatch) == 0
         )
-        with open("test_outputs/some_scores.json") as file:
+        with open(f"test_outputs/some_scores_seed{seed}.json") as file:
             return json.load(file), capsys.readouterr().out
 
     found, output = evaluate(1)
     assert found["seed"] == 1
-    assert set(found) == {"seed", "some.h5", "training images"}
-    assert found["training images"]["frechet_distance"] < found["some.h5"]["frechet_distance"]
-    assert len(found["some.h5"]["digit_accuracy"]) == 10
-    for name in "some.h5", "training images":
-        row = next(line for line in output.splitlines() if line.startswith(name))
-        assert f"{found[name]['frechet_distance']:.2f}" in row
-    assert output.endswith("saved test_outputs/some_scores.json\n")
+    assert set(found) == {"seed", "some", "training images"}
+    assert found["training images"]["frechet_distance"] < found["some"]["frechet_distance"]
+    assert len(found["some"]["digit_accuracy"]) == 10
+    assert {"coverage", "gan_train"} <= set(found["some"])
+    row = next(line for line in output.splitlines() if line.startswith("FD"))
+    expected = [f"{found[name]['frechet_distance']:.2f}" for name in ("some", "training images")]
+    assert row.split()[1:3] == expected
+    assert output.endswith("saved test_outputs/some_scores_seed1.json\n")
     assert evaluate(1)[0] == found
     assert evaluate(2)[0] != found
 
@@ -83,7 +84,7 @@ def test_scores_join_the_history(few_images, tmp_path, mnist):
     assert [bool(row["recall"]) for row in rows] == [False, True, False, True]
     expected = evaluation.scalars(evaluation.evaluate(generator, seed=5))
     assert {key: float(rows[-1][key]) for key in expected} == expected
-    assert {"frechet_distance", "precision", "total_variation"} <= set(expected)
+    assert {"frechet_distance", "coverage", "total_variation"} <= set(expected)
     assert {(4, "recall"), (8, "recall")} <= set(events(tmp_path / "lsgan_mnist"))
 
 
@@ -94,12 +95,25 @@ def test_scores_change_nothing_that_is_trained(few_images, tmp_path, mnist):
         np.testing.assert_array_equal(one, other)
 
 
+def test_scores_of_other_data_are_asked_for(few_images, tmp_path, mnist, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.savez("letters.npz", x_train=mnist.x_train[:64, ..., 0])
+    train = ["--data=letters.npz", "--evaluate-interval=4", *FEW_STEPS]
+    evaluate = ["--generator=lsgan_letters.h5", "--evaluate"]
+    assert main("lsgan", train, monkeypatch) == 2
+    assert main("lsgan", [*train, "--against-mnist"], monkeypatch) == 0
+    assert main("lsgan", evaluate, monkeypatch) == 2
+    assert "trained on letters.npz" in capsys.readouterr().err
+    assert main("lsgan", [*evaluate, "--against-mnist"], monkeypatch) == 0
+
+
 @pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz is not installed")
 @pytest.mark.parametrize("name", ["lsgan", "cgan", "acgan"])
 def test_plot_model(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(name, [*FEW_STEPS, "--plot-model=networks.png"], monkeypatch) == 0
     assert min(plt.imread("networks.png").shape[:2]) > 500
+    assert [path.name for path in tmp_path.iterdir()] == ["networks.png"]  # nothing was trained
 
 
 def test_plot_model_without_graphviz(tmp_path, monkeypatch, capsys):

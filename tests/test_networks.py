@@ -1,6 +1,6 @@
 """The networks against the chapter's description and hand-counted parameters."""
 
-from lib import gan, keras2
+from lib import gan, keras2, pictures
 
 import numpy as np
 import pytest
@@ -199,4 +199,4 @@ def test_saturated_discriminator_keeps_its_gradient(precision):
     "count, shape", [(1, (1, 1)), (2, (1, 2)), (10, (3, 4)), (16, (4, 4)), (17, (4, 5))]
 )
 def test_grid_shape(count, shape):
-    assert gan.grid_shape(count) == shape
+    assert pictures.grid_shape(count) == shape

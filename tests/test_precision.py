@@ -2,7 +2,7 @@
 
 import json
 
-from lib import flags, generator_file
+from lib import cli, generator_file
 
 import h5py
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 from helpers import FEW_STEPS, SCRIPTS, main, run_script, script, train
 from tensorflow import keras
 
-needs_bfloat16 = pytest.mark.skipif(not flags.has_bfloat16(), reason="refused on this processor")
+needs_bfloat16 = pytest.mark.skipif(not cli.has_bfloat16(), reason="refused on this processor")
 
 
 @pytest.fixture
@@ -87,13 +87,13 @@ def test_resumed_run_equals_the_uninterrupted_one(tmp_path, mnist, bfloat16):
 
 
 def test_refused_where_it_makes_no_sense(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(flags.tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(cli.tf.config, "list_physical_devices", lambda kind: [])
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("flags : fpu avx2 avx512f\n")
-    assert not flags.has_bfloat16(cpuinfo)
+    assert not cli.has_bfloat16(cpuinfo)
     cpuinfo.write_text("flags : fpu avx512f avx512_bf16\n")
-    assert flags.has_bfloat16(cpuinfo)
-    monkeypatch.setattr(flags, "has_bfloat16", lambda: False)
+    assert cli.has_bfloat16(cpuinfo)
+    monkeypatch.setattr(cli, "has_bfloat16", lambda: False)
     assert main("lsgan", ["--precision=mixed_bfloat16"], monkeypatch) == 2
     assert "--precision=mixed_bfloat16 is slow here" in capsys.readouterr().err
     sampling = ["--precision=mixed_bfloat16", "--generator=some.h5"]

@@ -7,7 +7,9 @@ from helpers import FEW_STEPS, ROOT, run_script
 
 README = (ROOT / "README.md").read_text()
 PAGES = [
-    page for folder in (".", "docs", "lib", "benchmarks") for page in ROOT.glob(f"{folder}/*.md")
+    page
+    for folder in (".", "docs", "lib", "benchmarks", "pretrained")
+    for page in ROOT.glob(f"{folder}/*.md")
 ]
 
 
@@ -58,3 +60,14 @@ def test_links_lead_somewhere(page):
             headings = re.findall(r"^#+ (.*)$", there.read_text(), re.MULTILINE)
             slugs = [re.sub(r"[^\w\- ]", "", text).lower().replace(" ", "-") for text in headings]
             assert anchor in slugs, target
+
+
+def test_both_languages_have_the_same_commands():
+    def commands(text):
+        start = text.split("\n## ")[1]  # the first section
+        return [line.split(" #")[0].strip() for line in start.splitlines() if line[:4] == "    "]
+
+    english, chinese = README, (ROOT / "README.zh-CN.md").read_text()
+    assert commands(english) == commands(chinese) != []
+    assert "(README.zh-CN.md)" in english
+    assert "(README.md)" in chinese

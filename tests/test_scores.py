@@ -6,9 +6,10 @@ from lib import data, evaluation, gan, scores
 from lib.errors import UserError
 
 import numpy as np
+import prdc
 import pytest
 import scipy.linalg
-from scipy.spatial.distance import cdist
+from scipy.ndimage import gaussian_filter
 from tensorflow import keras
 from tensorflow.keras import layers
 
@@ -73,41 +74,79 @@ def test_mnist_score_is_the_mean_divergence(rng):
     assert scores.mnist_score(p) == pytest.approx(np.exp(divergence.mean()))
 
 
-def test_precision_and_recall_of_equal_and_of_distant_sets(rng):
+NEIGHBOUR_SCORES = scores.precision, scores.coverage, scores.recall
+
+
+def test_neighbours_of_equal_and_of_distant_sets(rng):
     x = rng.normal(size=(200, 8))
-    assert scores.precision_recall(x, x) == (1, 1)
-    assert scores.precision_recall(x, x + 100) == (0, 0)
+    assert [score(x, x) for score in NEIGHBOUR_SCORES] == [1, 1, 1]
+    assert [score(x, x + 100) for score in NEIGHBOUR_SCORES] == [0, 0, 0]
 
 
-def test_dropped_modes_lower_recall_alone(rng):
+def test_dropped_modes_lower_coverage_and_recall_alone(rng):
     modes = 50 * rng.normal(size=(10, 8))
     real = modes[np.arange(1000) % 10] + rng.normal(size=(1000, 8))
     fake = modes[np.arange(1000) % 3] + rng.normal(size=(1000, 8))
-    precision, recall = scores.precision_recall(real, fake)
-    assert precision > 0.8
-    assert 0.2 < recall <= 0.3
+    assert scores.precision(real, fake) > 0.8
+    assert 0.2 < scores.coverage(real, fake) <= 0.3
+    assert 0.2 < scores.recall(real, fake) <= 0.3
 
 
-def test_noise_lowers_precision(rng):
+def test_noise_lowers_precision_and_coverage(rng):
     real, fake = rng.normal(size=(2, 500, 8))
-    clean, _ = scores.precision_recall(real, fake)
-    noisy, _ = scores.precision_recall(real, fake + 3 * rng.normal(size=fake.shape))
-    assert clean > 0.7
-    assert noisy < 0.3
+    noisy = fake + 3 * rng.normal(size=fake.shape)
+    assert scores.precision(real, fake) > 0.7
+    assert scores.precision(real, noisy) < 0.3
+    assert scores.coverage(real, fake) > 0.9
+    assert scores.coverage(real, noisy) < 0.6
+    # what coverage is for: fakes far off have balls that hold all that is real
+    assert scores.recall(real, noisy) > 0.9
 
 
-@pytest.mark.parametrize("k", [1, 3])
-def test_precision_and_recall_agree_with_their_definition(rng, k):
+def test_coverage_of_equal_distributions(rng):
+    real, fake = rng.normal(size=(2, 2000, 8))
+    assert scores.coverage(real, fake, 3) == pytest.approx(1 - 1 / 8, abs=0.03)
+    assert scores.coverage(real, fake) == pytest.approx(1 - 1 / 32, abs=0.02)
+
+
+def test_fakes_not_finite_cover_nothing_and_hide_nothing(rng):
+    real, fake = rng.normal(size=(2, 200, 8))
+    broken = np.concatenate([fake, np.full((200, 8), np.nan)])
+    assert scores.coverage(real, broken) == scores.coverage(real, fake) > 0.9
+    assert scores.precision(real, broken) == scores.precision(real, fake) / 2
+    assert [score(real, broken[200:]) for score in NEIGHBOUR_SCORES] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_neighbours_agree_with_prdc(rng, k):
     # more than one block of rows, the last one not full
     real, fake = rng.normal(size=(1100, 4)), 1.5 * rng.normal(size=(1300, 4))
+    expected = prdc.compute_prdc(real, fake, k)
+    assert 0 < expected["coverage"] < expected["recall"] < 1
+    for score in NEIGHBOUR_SCORES:
+        assert score(real, fake, k) == pytest.approx(expected[score.__name__])
 
-    def covered(points, centers):
-        radii = np.sort(cdist(centers, centers), axis=1)[:, k]
-        return (cdist(points, centers) <= radii).any(axis=1).mean()
 
-    expected = covered(fake, real), covered(real, fake)
-    assert 0 < expected[0] < expected[1] < 1
-    assert scores.precision_recall(real, fake, k) == pytest.approx(expected)
+def test_unit_length():
+    features = np.array([[3.0, 4.0], [0.0, -2.0]])
+    np.testing.assert_allclose(scores.unit_length(features), [[0.6, 0.8], [0, -1]])
+
+
+@pytest.mark.parametrize("draw", ["grey", "white", "mean", "blurred"])
+def test_images_without_digits_are_not_precise(draw):
+    # as many as wide balls need to take them in: of 1,000 test images none holds them
+    x_test = data.load_test()[0][::4] / np.float32(255)
+    images = {
+        "grey": np.full_like(x_test, 0.5),
+        "white": np.ones_like(x_test),
+        "mean": np.broadcast_to(x_test.mean(axis=0), x_test.shape),
+        "blurred": gaussian_filter(x_test, (0, 3, 3, 0)),
+    }
+    real, _ = evaluation.test_set()
+    fake, _ = evaluation.classify(images[draw])
+    found = evaluation.neighbour_scores(real[::4], fake)
+    assert found["precision"] < 0.02
+    assert found["coverage"] < 0.02
 
 
 def test_digit_shares_and_their_distance():
@@ -128,6 +167,8 @@ def test_digit_accuracy():
     seen[:3] = 6  # three of the four zeros
     expected = [0.25] + 9 * [1]
     np.testing.assert_array_equal(scores.digit_accuracy(np.eye(10)[seen], requested), expected)
+    assert scores.accuracy(np.eye(10)[seen], requested) == 37 / 40
+    assert scores.accuracy(np.full((40, 10), np.nan), requested) == 0
 
 
 def test_diversity_is_the_mean_distance_of_pairs():
@@ -143,11 +184,13 @@ def test_real_images_score_best(real):
     assert real["count"] == 1000
     assert real["frechet_distance"] < 10
     assert real["mnist_score"] > 9.5
-    assert real["precision"] > 0.8
+    assert real["precision"] > 0.75
+    assert real["coverage"] > 0.9
     assert real["recall"] > 0.8
     assert real["total_variation"] < 0.06
     assert real["accuracy"] > 0.99
     assert min(real["digit_accuracy"]) > 0.95
+    assert real["gan_train"] > 0.9
     assert real["diversity"] == pytest.approx(1, abs=0.05)
     assert sum(real["digit_shares"]) == pytest.approx(1)
     assert json.loads(json.dumps(real)) == real
@@ -165,14 +208,15 @@ def test_scores_repeat_with_the_seed(real):
 def test_generator_is_scored_in_inference_mode_and_left_as_it_is():
     generator = gan.generator(keras.Input((100,)), 28)
     before = generator.get_weights()  # moving averages among them
-    result = evaluation.evaluate(generator, seed=1, count=1000)
+    result = evaluation.evaluate(generator, seed=1, count=2500)
     for one, other in zip(before, generator.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     # grey images, in which the classifier sees hardly more than one digit
     assert result["frechet_distance"] > 100
     assert result["precision"] == result["recall"] == 0
+    assert result["coverage"] < 0.01
     assert result["mnist_score"] < 1.5
-    assert not {"accuracy", "diversity"} & set(result)
+    assert not {"accuracy", "gan_train", "diversity"} & set(result)
 
 
 @pytest.fixture(scope="module")
@@ -187,15 +231,23 @@ def one_image_a_digit():
     return keras.Model([noise, labels], x)
 
 
-def test_requested_digits_without_diversity(one_image_a_digit):
+def test_digits_of_the_test_images_are_requested(one_image_a_digit):
+    result = evaluation.evaluate(one_image_a_digit, seed=1, count=1000, quick=True)
+    digits = data.load_test()[1][::10].argmax(axis=1)
+    np.testing.assert_allclose(result["digit_shares"], np.bincount(digits) / 1000)
+    assert result["total_variation"] == pytest.approx(0)
+    assert "gan_train" not in result
+
+
+def test_requested_digits_without_diversity(one_image_a_digit, real):
     result = evaluation.evaluate(one_image_a_digit, seed=1, count=1000)
     assert result["digit_accuracy"] == [1] * 10
     assert result["accuracy"] == 1
-    assert result["digit_shares"] == pytest.approx([0.1] * 10)
     assert result["mnist_score"] > 9.5
     assert result["diversity"] == pytest.approx(0, abs=1e-4)
     assert result["digit_diversity"] == pytest.approx([0] * 10, abs=1e-4)
-    assert result["recall"] < 0.1
+    assert max(result["coverage"], result["recall"]) < 0.1
+    assert 0.3 < result["gan_train"] < real["gan_train"] - 0.1
 
 
 def test_collapsed_generator():
@@ -207,7 +259,7 @@ def test_collapsed_generator():
     assert result["digit_shares"][7] == 1  # the first test image
     assert result["total_variation"] == pytest.approx(0.9, abs=0.03)
     assert result["mnist_score"] == pytest.approx(1)
-    assert result["recall"] < 0.01
+    assert max(result["coverage"], result["recall"]) < 0.01
 
 
 def test_generator_gone_wrong():
@@ -216,7 +268,9 @@ def test_generator_gone_wrong():
     result = evaluation.evaluate(generator, seed=1, count=1000)
     assert np.isnan([result[key] for key in ("frechet_distance", "mnist_score")]).all()
     assert np.isnan(result["diversity"])
-    assert result["precision"] == result["recall"] == result["accuracy"] == 0
+    assert result["precision"] == result["coverage"] == result["recall"] == 0
+    assert result["accuracy"] == 0
+    assert result["gan_train"] < 0.2  # chance
     assert result["total_variation"] == 1
     assert "nan" in evaluation.table({"broken": result})
 
@@ -248,15 +302,23 @@ def test_counts_without_a_reference_are_refused(count):
 
 
 def test_table(real):
-    unconditional = {key: real[key] for key in ("count", *list(real)[1:7])}
-    text = evaluation.table({"training images": real, "lsgan": unconditional})
+    unconditional = {
+        key: value
+        for key, value in real.items()
+        if not key.endswith(("accuracy", "diversity", "gan_train"))
+    }
+    rows = {"lsgan_mnist.h5": unconditional, "training images": real}
+    text = evaluation.table(rows)
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[0].split()[:3] == ["1000", "images", "FD"]
-    row = lines[1].removeprefix("training images").split()
-    keys = ("frechet_distance", "mnist_score", "precision", "recall", "total_variation")
-    expected = [real[key] for key in (*keys, "accuracy", "diversity")]
-    np.testing.assert_allclose([float(cell) for cell in row], expected, atol=0.006)
-    assert lines[2].split() == ["lsgan", *row[:5], "-", "-"]
+    assert lines[0].split() == ["1000", "images", "lsgan_mnist.h5", "training", "images", "±"]
+    printed = {name: cells for name, *cells in map(str.split, lines[1:10])}
+    # coverage ahead of recall
+    assert list(printed)[2:5] == ["precision", "coverage", "recall"]
+    keys = [key for key, _ in evaluation.COLUMNS.values()]
+    for (fake, best, spread), key in zip(printed.values(), keys, strict=True):
+        assert float(best) == pytest.approx(real[key], abs=0.006)
+        assert fake == (best if key in unconditional else "-")
+        assert float(spread) == evaluation.SPREAD[key]
     assert f"{real['digit_accuracy'][9]:.3f}" in text
     assert "not the FID" in text

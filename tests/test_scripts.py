@@ -1,18 +1,25 @@
 """The scripts as a user runs them: train, sample, and be told what is wrong."""
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from lib import gan, generator_file
+from lib import data, gan, generator_file
 from lib.files import atomic
 
 import h5py
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from helpers import CONDITIONAL, FEW_STEPS, SCRIPTS, main, run_script, script
+from helpers import CONDITIONAL, FEW_STEPS, ROOT, SCRIPTS, main, run_script, script
 from tensorflow import keras
+
+
+def saved(output):
+    """The path that a sampling script printed."""
+    return Path(re.search(r"^saved (\S+)", output, re.MULTILINE)[1])
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -25,7 +32,7 @@ def test_train_then_sample(name, tmp_path):
     assert header.startswith(f"{model_name}: 60,000 images of MNIST, CPU, float32, seed ")
     assert [line[:4] for line in lines if "loss:" in line] == ["2/4 ", "4/4 "]
     assert (tmp_path / model_name / "networks.txt").read_text().count('Model: "') == 3
-    assert ("wasserstein_estimate:" if name == "wgan" else "d_loss:") in trained.stdout
+    assert ("w_estimate:" if name == "wgan" else "d_loss:") in trained.stdout
     assert ("4 5 6 7\n8 9 0 1" in trained.stdout) == (name in CONDITIONAL)
     pictures = sorted(path.name for path in (tmp_path / model_name).glob("0*.png"))
     assert pictures == ["00001.png", "00002.png", "00004.png"]
@@ -38,8 +45,9 @@ def test_train_then_sample(name, tmp_path):
     )
     assert sampled.returncode == 0, sampled.stderr
     assert sampled.stderr == ""
-    path = Path(sampled.stdout.splitlines()[-1].removeprefix("saved "))
-    assert path == Path("test_outputs", "00003.png" if digit else "00000.png")
+    path = saved(sampled.stdout)
+    what = "_digit3" if digit else ""
+    assert re.fullmatch(rf"test_outputs/{model_name}{what}_seed\d+.png", str(path))
     places = plt.imread(tmp_path / path)[4:, 4:, 0].reshape(4, 60, 4, 60).swapaxes(1, 2)
     assert (places != places[0, 0]).any()  # 16 different images
     if digit:
@@ -134,12 +142,12 @@ def test_no_code_of_a_file_is_run(files, tmp_path):
         ("wgan", ["--generator=folder.h5"], "folder.h5 is no .h5 file"),
         ("wgan", ["--generator="], "is no .h5 file"),
         ("wgan", ["--generator=other.txt"], "other.txt is no .h5 file"),
-        ("wgan", ["--generator=empty.h5"], "holds no whole generator"),
-        ("wgan", ["--generator=text.h5"], "holds no whole generator"),
-        ("wgan", ["--generator=truncated.h5"], "holds no whole generator"),
-        ("wgan", ["--generator=foreign.h5"], "holds no whole generator"),
-        ("wgan", ["--generator=half.h5"], "holds no whole generator"),
-        ("wgan", ["--generator=discriminator.h5"], "holds no whole generator"),
+        ("wgan", ["--generator=empty.h5"], "doesn't hold a whole generator"),
+        ("wgan", ["--generator=text.h5"], "doesn't hold a whole generator"),
+        ("wgan", ["--generator=truncated.h5"], "doesn't hold a whole generator"),
+        ("wgan", ["--generator=foreign.h5"], "doesn't hold a whole generator"),
+        ("wgan", ["--generator=half.h5"], "doesn't hold a whole generator"),
+        ("wgan", ["--generator=discriminator.h5"], "doesn't hold a whole generator"),
         ("wgan", ["--generator=infogan.h5"], "takes latent codes"),
         ("wgan", ["--generator=conditional.h5"], "acgan-mnist.py or cgan-mnist.py"),
         ("lsgan", ["--generator=keras2_conditional.h5"], "acgan-mnist.py or cgan-mnist.py"),
@@ -159,12 +167,17 @@ def test_no_code_of_a_file_is_run(files, tmp_path):
         ("wgan", ["--lr=nan"], "'nan' is no number"),
         ("wgan", ["--clip-value=-1"], "'-1' is no number"),
         ("wgan", ["--train"], "unrecognized arguments: --train"),
+        ("wgan", ["--generator=plain.h5", "--lr=5e-5"], "--lr goes with training"),
+        ("wgan", ["--generator=plain.h5", "--resume"], "--resume goes with training"),
+        ("acgan", ["--generator=conditional.h5", "--evaluate", "--digit=1"], "--digit doesn't go"),
+        ("wgan", ["--model-name=a/b"], "'a/b' is no name"),
+        ("wgan", ["--data=own.npz", "--evaluate-interval=9"], "--against-mnist"),
         ("wgan", ["--data=missing.npz"], "missing.npz"),
-        ("acgan", ["--data=text.h5"], "text.h5: give an .npz file"),
+        ("acgan", ["--data=text.h5"], "text.h5 is no .npz file"),
         ("wgan", ["--output-dir=text.h5"], "text.h5"),
         ("wgan", ["--output-dir=/dev/null/below"], "/dev/null"),
         ("wgan", ["--generator=plain.h5", "--output-dir=text.h5"], "text.h5"),
-        ("wgan", ["--resume"], "no run to resume"),
+        ("wgan", ["--resume"], "no checkpoint to resume from"),
         ("wgan", ["--resume", "--overwrite"], "exclude each other"),
     ],
 )
@@ -183,8 +196,7 @@ def sample(name, arguments, files, monkeypatch, capsys):
     monkeypatch.chdir(files)
     assert main(name, arguments, monkeypatch) == 0
     output = capsys.readouterr().out
-    picture = plt.imread(output.split("saved ")[1].strip())
-    return output, picture
+    return output, plt.imread(saved(output))
 
 
 def test_seed_repeats_a_sample(files, monkeypatch, capsys):
@@ -200,7 +212,7 @@ def test_count_and_digit(files, monkeypatch, capsys):
     arguments = ["--generator=conditional.h5", "--count=10", "--digit=7"]
     output, picture = sample("acgan", arguments, files, monkeypatch, capsys)
     assert "7 7 7 7\n7 7 7 7\n7 7\n" in output
-    assert "00007.png" in output
+    assert "conditional_digit7_10_seed" in output
     # 3 rows of 4, each image with 2 pixels of gap around, doubled
     assert picture.shape[:2] == (2 * (3 * 30 + 2), 2 * (4 * 30 + 2))
     assert (picture[-60:, 140:] == 1).all()  # the last two places stay empty
@@ -216,12 +228,9 @@ def test_random_digits_are_printed(files, monkeypatch, capsys):
     assert len(digits) > 3
 
 
-def test_interpolation_walks_in_equal_steps(monkeypatch):
-    drawn = []
-    monkeypatch.setattr(gan, "plot_images", lambda *args, **kwargs: drawn.append(args))
+def test_interpolation_walks_in_equal_steps():
     model = gan.generator(keras.Input((100,)), 28, labels=keras.Input((10,)))
-    gan.test_generator(model, count=16, interpolate=True)
-    _, noise, labels = drawn[0]
+    noise, labels = data.sample_inputs(model, 16, None, seed=1, interpolate=True)
     rows = np.reshape(noise, (4, 4, 100))
     steps = np.diff(rows, axis=1)
     np.testing.assert_allclose(steps, np.repeat(steps[:, :1], 3, axis=1), atol=1e-6)
@@ -259,11 +268,95 @@ def test_a_failing_writer_leaves_the_old_file(tmp_path):
 def test_own_data(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (30, 12, 12), np.uint8)
-    np.savez(tmp_path / "own.npz", x_train=images, y_train=np.arange(30) % 3)
+    np.savez(tmp_path / "own images.npz", x_train=images, y_train=np.arange(30) % 3)
     monkeypatch.chdir(tmp_path)
-    assert main("acgan", ["--data=own.npz", "--latent-size=7", *FEW_STEPS], monkeypatch) == 0
-    assert "0 1 2 0\n1 2 0 1\n" in capsys.readouterr().out
-    assert main("acgan", ["--generator=acgan_mnist.h5", "--digit=2"], monkeypatch) == 0
-    assert plt.imread("test_outputs/00002.png").shape[:2] == (2 * (4 * 14 + 2),) * 2
-    assert main("acgan", ["--generator=acgan_mnist.h5", "--digit=3"], monkeypatch) == 2
+    own = "--data=own images.npz"
+    assert main("acgan", [own, "--latent-size=7", *FEW_STEPS], monkeypatch) == 0
+    output = capsys.readouterr().out
+    assert "0 1 2 0\n1 2 0 1\n" in output
+    assert "acgan-mnist.py --model-name=acgan_own_images --resume" in output
+    assert main("acgan", ["--generator=acgan_own_images.h5", "--digit=2"], monkeypatch) == 0
+    assert plt.imread(saved(capsys.readouterr().out)).shape[:2] == (2 * (4 * 14 + 2),) * 2
+    assert main("acgan", ["--generator=acgan_own_images.h5", "--digit=3"], monkeypatch) == 2
     assert "choose from 0 to 2" in capsys.readouterr().err
+
+
+def test_no_sample_replaces_another(files, tmp_path, monkeypatch, capsys):
+    def draw(source):
+        shutil.copy(files / source, tmp_path / "generator.h5")
+        return sample(
+            "wgan", ["--generator=generator.h5", "--seed=1"], tmp_path, monkeypatch, capsys
+        )
+
+    first, *_ = draw("plain.h5")
+    other, *_ = draw("keras2_plain.h5")
+    again, *_ = draw("keras2_plain.h5")
+    assert saved(first) == Path("test_outputs/generator_seed1.png")
+    assert saved(other) == saved(again) == Path("test_outputs/generator_seed1-2.png")
+    assert "--seed=1 draws it again" in first
+
+
+@pytest.mark.parametrize("name", ["lsgan", "cgan"])
+def test_drawn_images_are_a_data_set(name, files, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    source = "conditional" if name in CONDITIONAL else "plain"
+    arguments = [f"--generator={files}/{source}.h5", "--npz=drawn.npz", "--count=60", "--seed=1"]
+    assert main(name, arguments, monkeypatch) == 0
+    with np.load("drawn.npz") as arrays:
+        assert set(arrays) == {"x_train"} | ({"y_train"} if name in CONDITIONAL else set())
+        images = arrays["x_train"]
+    model = generator_file.load(files / f"{source}.h5", name in CONDITIONAL)
+    inputs = data.sample_inputs(model, 60, None, seed=1)
+    drawn = model.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
+    np.testing.assert_allclose(images / 255, drawn[..., 0], atol=0.5001 / 255)
+    assert main(name, ["--data=drawn.npz", *FEW_STEPS], monkeypatch) == 0
+    assert Path(f"{name}_drawn.h5").exists()
+    assert main(name, arguments, monkeypatch) == 2  # a data set isn't replaced
+    assert "drawn.npz exists" in capsys.readouterr().err
+
+
+@pytest.fixture
+def without_tensorflow(tmp_path, monkeypatch):
+    """The environment of programs in which importing TensorFlow has them interrupted."""
+    (tmp_path / "tensorflow.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("argument, status", [("--help", 0), ("--lr=nan", 2), ("--seed=1", 130)])
+def test_flags_are_read_before_tensorflow_is_imported(
+    name, argument, status, without_tensorflow, tmp_path
+):
+    done = run_script(name, argument, cwd=tmp_path)
+    assert done.returncode == status
+    assert done.stderr.count("\n") == (status == 2)
+
+
+def test_without_tensorflow_one_line_says_what_to_install(tmp_path):
+    command = [sys.executable, "-S", ROOT / "wgan-mnist.py"]  # -S: no installed packages
+    done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "pip install -r requirements.txt" in done.stderr
+
+
+@pytest.mark.parametrize("backend", ["module://missing", "module://aborting"])
+def test_a_toolkit_that_fails_costs_the_window_alone(backend, files, tmp_path, monkeypatch):
+    (tmp_path / "aborting.py").write_text("import os\nos.abort()\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("MPLBACKEND", backend)
+    monkeypatch.setenv("DISPLAY", ":77")
+    done = run_script("wgan", f"--generator={files}/plain.h5", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith("no window")
+    assert (tmp_path / saved(done.stdout)).exists()
+
+
+def test_an_unknown_backend_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    done = run_script("wgan", "--generator=some.h5", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "MPLBACKEND" in done.stderr

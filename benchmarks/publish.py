@@ -1,0 +1,127 @@
+"""Put the generators of finished runs into pretrained/: `python3 -m benchmarks.publish RUN ...`.
+
+Each run's folder brings its generator, its history, and the facts that its README lists: how and
+where it was trained, its SHA-256, and its scores, mean and standard deviation over --seeds seeds
+of the noise.
+"""
+
+import argparse
+import hashlib
+import json
+import platform
+import shutil
+from pathlib import Path
+from statistics import mean, stdev
+
+from lib import cli, evaluation, flag_types, folder, generator_file
+from lib.errors import UserError
+from lib.files import write
+
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
+QUICK_COUNT, QUICK_SEED = 2000, 1  # what a test scores again
+README = """# Trained generators
+
+The generators of 40,000 steps that [improved GANs on MNIST](../README.md) ships; from the folder
+of the scripts:
+
+    python3 acgan-mnist.py --generator=pretrained/acgan_mnist.h5 --digit=3
+
+{training}
+
+What was trained, by `python3 -m benchmarks.claims --precision=mixed_bfloat16 --interval=1000`:
+the flags that are not the script's defaults. Hours are of training alone. `<name>_history.csv` is
+the run's history, its scores read every 1,000 steps by the run.
+
+The scores ([docs/scores.md](../docs/scores.md)) of 10,000 images, mean and standard deviation over
+{seeds} seeds of the noise; the training images' over as many draws:
+
+{scores}
+
+`mnist_classifier.weights.h5` is the classifier that the scores are read from; `python3 -m
+lib.classifier` trains it.
+
+Both tables, the files and `<name>.json`, which has all of it in numbers, are written by `python3 -m
+benchmarks.publish RUN ...`.
+"""
+
+
+def publish(run: Path, seeds: int) -> None:
+    """Copy a finished run's generator and history, and write down its facts and scores.
+
+    Raises:
+        UserError: no run is there, or one that hasn't ended.
+    """
+    record = run / "run.json"
+    facts = json.loads(record.read_text()) if record.exists() else {}
+    if "ended" not in facts:
+        raise UserError(f"no finished run lies in {run}: give the folder of one that has ended")
+    source = folder.generator_path(run)
+    content = source.read_bytes()
+    generator = generator_file.load(source, run.name.startswith(("acgan", "cgan")))
+    print(f"scoring {source}", flush=True)
+    facts |= {
+        "processor": processor(),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "scores": [evaluation.evaluate(generator, seed) for seed in range(1, seeds + 1)],
+        "quick_scores": evaluation.evaluate(generator, QUICK_SEED, QUICK_COUNT, quick=True),
+    }
+    write(PRETRAINED / source.name, content)
+    shutil.copy(run / "history.csv", PRETRAINED / f"{run.name}_history.csv")
+    write(PRETRAINED / f"{run.name}.json", (json.dumps(facts, indent=2) + "\n").encode())
+
+
+def processor() -> str:
+    """The processor's name, where Linux tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def write_readme(real: list[dict]) -> None:
+    """Write the tables of all generators that lie in pretrained/."""
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(PRETRAINED.glob("*.json"))}
+    training = ["| generator | steps | seed | precision | hours | where | SHA-256 |"]
+    training.append("| --- | ---: | ---: | --- | ---: | --- | --- |")
+    for name, facts in found.items():
+        hours = facts["steps"] / facts["steps_per_second"] / 3600
+        given = facts["hyperparameters"]
+        training.append(
+            f"| `{name}.h5` | {facts['steps']} | {given['seed']} | {given['precision']} "
+            f"| {hours:.1f} | {facts['machine']['cores']} cores, {facts['processor']}, TensorFlow "
+            f"{facts['versions']['tensorflow']} | `{facts['sha256']}` |"
+        )
+    columns = evaluation.COLUMNS
+    scores = [f"| | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
+    rows = {"training images": real} | {name: facts["scores"] for name, facts in found.items()}
+    for name, results in rows.items():
+        cells = [
+            cell([result[key] for result in results if key in result], style)
+            for key, style in columns.values()
+        ]
+        scores.append(f"| {name} | {' | '.join(cells)} |")
+    text = README.format(training="\n".join(training), scores="\n".join(scores), seeds=len(real))
+    write(PRETRAINED / "README.md", text.encode())
+
+
+def cell(values: list[float], style: str) -> str:
+    """Mean and standard deviation."""
+    spread = f" ± {stdev(values):{style}}" if len(values) > 1 else ""
+    return f"{mean(values):{style}}{spread}" if values else ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="*", metavar="RUN", type=Path, help="folder of a run")
+    parser.add_argument("--seeds", type=flag_types.whole_number(2), default=5, help="(%(default)s)")
+    args = parser.parse_args()
+    with cli.one_line_errors(parser):
+        for run in args.runs:
+            publish(run, args.seeds)
+        write_readme([evaluation.evaluate_real(seed) for seed in range(1, args.seeds + 1)])
+
+
+if __name__ == "__main__":
+    main()

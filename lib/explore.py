@@ -1,0 +1,277 @@
+"""A window to play with a generator in: sliders along its strongest latent directions."""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from lib import data
+from lib.errors import UserError
+from lib.files import atomic
+from lib.tf import keras, tf
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.registry import BackendFilter, backend_registry
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from matplotlib.widgets import Button, Slider
+from PIL import Image
+
+ROWS = 4  # of the grid, and its columns
+# The first layer's weights start at random, with singular values from 1.2 to 1.6; in an ACGAN
+# after 5,000 steps about eight stand out from these, the first with 2.5.
+NUM_DIRECTIONS = 8
+# Of noise uniform in [-1, 1) along any unit vector. A slider reaches as far as noise does, three
+# of them. What it moves isn't clipped to [-1, 1): that would bend the direction, and to the first
+# layer, which sees sums over all of the noise, an entry beyond 1 is nothing new.
+DEVIATION, REACH = 3**-0.5, 3
+
+# Pixels, from the window's upper left corner. Both pictures are 28 times a whole number, so that
+# all pixels of a digit come out equally wide.
+SIZE, DPI = (968, 674), 100
+PICTURE, LEFT, RIGHT = 448, 24, 496  # side, and left edges of the two columns
+ACCENT, PLAIN = "tab:orange", "0.92"
+HELP = (
+    "Sliders move all 16 along the latent directions that the generator answers most to, in "
+    "standard deviations of the noise. A click on one of the 16 enlarges it."
+)
+
+
+def explore(generator: keras.Model, seed: int, folder: str | Path) -> None:
+    """Open the window, and return when it is closed.
+
+    Args:
+        generator: of noise, or of noise and labels; then each digit has a button.
+        seed: of the noise.
+        folder: where "save" writes; made when missing.
+
+    Raises:
+        UserError: no display, or a toolkit that can't open a window.
+    """
+    advice = "it needs a display, and Tk, PyQt6 or PySide6 for Python"
+    backend = plt.get_backend()
+    if backend.lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):
+        raise UserError(f"--explore can't open a window here: {advice}")
+    try:
+        with plt.rc_context({"toolbar": "None"}):
+            figure = plt.figure("explore", figsize=np.divide(SIZE, DPI), dpi=DPI)
+        figure.canvas.mpl_disconnect(figure.canvas.manager.key_press_handler_id)  # meant for plots
+    except Exception as error:  # each toolkit raises its own
+        raise UserError(f"--explore can't open a {backend} window ({error}): {advice}") from error
+    # widgets work only as long as something refers to them
+    figure.explorer = Explorer(figure, generator, seed, folder)
+    plt.show()
+
+
+def latent_directions(generator: keras.Model, count: int) -> np.ndarray:
+    """The directions in which noise changes the first layer's output most.
+
+    In closed form (Shen and Zhou 2021, arXiv:2007.06600): the unit vectors n that make |A n|
+    largest, A the layer's weights, are the eigenvectors of A^T A with the largest eigenvalues,
+    so A's first right singular vectors. Keras keeps A^T, (inputs, units), and the rows of the
+    noise stand before those of labels.
+
+    Returns:
+        float32 (min(count, latent_size), latent_size), orthonormal, the strongest first.
+    """
+    latent_size = generator.inputs[0].shape[1]
+    dense = next(layer for layer in generator.layers if isinstance(layer, keras.layers.Dense))
+    kernel = dense.kernel.numpy()[:latent_size]
+    return np.linalg.svd(kernel, full_matrices=False).U.T[:count]
+
+
+class Explorer:
+    """A large digit, the 16 that it is one of, and what changes them.
+
+    Args:
+        figure: empty, SIZE pixels large, of any canvas.
+        generator, seed, folder: as `explore` takes them.
+
+    Attributes:
+        noise: float32 (16, latent_size), before the sliders move it.
+        digit: what a conditional generator draws.
+        chosen: which of the 16 is large.
+    """
+
+    def __init__(self, figure: Figure, generator: keras.Model, seed: int, folder: str | Path):
+        self.figure, self.folder = figure, Path(folder)
+        self.latent_size, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
+        self.num_labels = num_labels[0] if num_labels else 0
+        self.directions = latent_directions(generator, NUM_DIRECTIONS)
+        self.generate = tf.function(partial(generator, training=False))
+        self.rng = tf.random.Generator.from_seed(seed)
+        self.noise = self.new_noise()
+        self.digit = self.chosen = 0
+
+        self.large = add_picture(figure, LEFT, 1)
+        self.grid = add_picture(figure, RIGHT, ROWS)
+        self.frame = Rectangle((0, 0), 1, 1, fill=False, color=ACCENT, linewidth=3)
+        self.grid.axes.add_patch(self.frame)
+        figure.canvas.mpl_connect("button_press_event", self.choose)
+        digits = {str(n): partial(self.draw_digit, n) for n in range(self.num_labels)}
+        self.digits = add_buttons(figure, LEFT, digits)
+        actions = {"new noise": self.renew, "reset sliders": self.reset, "save": self.save}
+        self.actions = add_buttons(figure, RIGHT if digits else LEFT, actions)
+        self.sliders = add_sliders(figure, len(self.directions))
+        for slider in self.sliders:
+            slider.on_changed(partial(self.move, slider))
+        style = {"fontsize": 8, "color": "0.4", "verticalalignment": "center"}
+        self.text = figure.text(*place(LEFT, 654), HELP, **style, parse_math=False)
+        if digits:
+            paint(self.digits[self.digit], ACCENT)
+        self.redraw()
+
+    def new_noise(self) -> np.ndarray:
+        """Noise for the 16: float32 (16, latent_size), uniform in [-1, 1)."""
+        return data.sample_noise(self.rng, ROWS * ROWS, self.latent_size).numpy()
+
+    def moved_noise(self) -> np.ndarray:
+        """Noise plus alpha n, n the direction of each slider: float32 (16, latent_size)."""
+        alphas = DEVIATION * np.array([slider.val for slider in self.sliders], np.float32)
+        return self.noise + alphas @ self.directions
+
+    def redraw(self, slider: Slider | None = None) -> None:
+        """Compute both pictures anew; draw them and a slider alone, or the whole window."""
+        inputs = self.moved_noise()
+        if self.num_labels:
+            labels = np.eye(self.num_labels, dtype=np.float32)[[self.digit] * len(inputs)]
+            inputs = [inputs, labels]
+        images = self.generate(inputs).numpy()[..., 0]
+        side = images.shape[1]
+        tiles = images.reshape(ROWS, ROWS, side, side).swapaxes(1, 2)
+        self.large.set_data(images[self.chosen])
+        self.grid.set_data(tiles.reshape(ROWS * side, ROWS * side))
+
+        canvas = self.figure.canvas
+        if slider and canvas.supports_blit:
+            for axes in self.large.axes, self.grid.axes, slider.ax:
+                axes.draw_artist(axes)
+                canvas.blit(axes.bbox)
+        else:
+            canvas.draw_idle()
+
+    def move(self, slider: Slider, _value: float) -> None:
+        """Draw what a slider has changed."""
+        self.redraw(slider)
+
+    def choose(self, event) -> None:
+        """Enlarge the one of the 16 that was clicked."""
+        if event.inaxes is self.grid.axes:
+            col, row = (min(int(place), ROWS - 1) for place in (event.xdata, event.ydata))
+            self.chosen = row * ROWS + col
+            self.frame.set_xy((col, row))
+            self.redraw()
+
+    def draw_digit(self, digit: int, _event=None) -> None:
+        """Draw a digit from the noise that is there."""
+        paint(self.digits[self.digit], PLAIN)
+        paint(self.digits[digit], ACCENT)
+        self.digit = digit
+        self.redraw()
+
+    def renew(self, _event) -> None:
+        """Draw from other noise; the sliders stay."""
+        self.noise = self.new_noise()
+        self.redraw()
+
+    def reset(self, _event) -> None:
+        """Put all sliders in the middle."""
+        for slider in self.sliders:
+            slider.reset()
+
+    def save(self, _event) -> None:
+        """Save the large digit, ten times its size, and its moved noise, (1, latent_size).
+
+        The names have the digit and the first number that is free.
+        """
+        digit = f"_digit{self.digit}" if self.digits else ""
+        names = (f"explore{digit}_{number:03}" for number in count(1))
+        pixels = np.rint(255 * self.large.get_array()).astype(np.uint8)
+        picture = Image.fromarray(pixels.repeat(10, 0).repeat(10, 1))
+        noise = self.moved_noise()[[self.chosen]]
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            name = next(name for name in names if not any(self.folder.glob(f"{name}.*")))
+            path = self.folder / f"{name}.png"
+            with atomic(path.with_suffix(".npy")) as temporary:
+                np.save(temporary, noise)
+            with atomic(path) as temporary:
+                picture.save(temporary)
+        except OSError as error:
+            self.text.set_text(f"not saved: {error}")
+        else:
+            self.text.set_text(f"saved {path}, and its noise as .npy")
+        self.figure.canvas.draw_idle()
+
+
+def place(x: float, y: float) -> tuple[float, float]:
+    """Pixels from the upper left corner as matplotlib's shares of the figure."""
+    return x / SIZE[0], 1 - y / SIZE[1]
+
+
+def add_axes(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
+    """Axes whose upper left corner is at (x, y), in pixels."""
+    return figure.add_axes([*place(x, y + height), width / SIZE[0], height / SIZE[1]])
+
+
+def add_picture(figure: Figure, x: float, tiles: int) -> AxesImage:
+    """A black square in which the images of a grid are of width and height 1."""
+    axes = add_axes(figure, x, 24, PICTURE, PICTURE)
+    axes.set_axis_off()
+    limits = {"cmap": "gray", "vmin": 0, "vmax": 1}
+    return axes.imshow([[0]], **limits, interpolation="nearest", extent=(0, tiles, tiles, 0))
+
+
+def add_buttons(figure: Figure, x: float, actions: dict[str, Callable]) -> list[Button]:
+    """A row of buttons, as wide as a picture."""
+    gap = 5
+    pitch = (PICTURE + gap) / max(len(actions), 1)
+    buttons = []
+    for index, (label, action) in enumerate(actions.items()):
+        axes = add_axes(figure, x + index * pitch, 490, pitch - gap, 30)
+        axes.spines[:].set_visible(False)
+        button = Button(axes, label)
+        button.label.set_fontsize(9)
+        button.on_clicked(action)
+        paint(button, PLAIN)
+        buttons.append(button)
+    return buttons
+
+
+def paint(button: Button, color: str) -> None:
+    button.color = button.hovercolor = color
+    button.ax.set_facecolor(color)
+
+
+def add_sliders(figure: Figure, number: int) -> list[Slider]:
+    """Sliders in two columns, from -REACH to REACH."""
+    sliders = []
+    for index in range(number):
+        col, row = divmod(index, NUM_DIRECTIONS // 2)
+        x, y = (LEFT, RIGHT)[col], 538 + 25 * row
+        figure.text(*place(x, y + 10), str(index + 1), fontsize=9, verticalalignment="center")
+        axes = add_axes(figure, x + 16, y, PICTURE - 16, 20)
+        slider = Slider(
+            axes,
+            "",
+            -REACH,
+            REACH,
+            valinit=0,
+            valfmt="%.1f",
+            initcolor="0.6",
+            facecolor=ACCENT,
+            handle_style={"facecolor": ACCENT, "edgecolor": "white"},
+        )
+        # All of it within its axes, on a ground of its own, so that it can be drawn alone.
+        axes.axhspan(0, 1, color="white", zorder=-1)
+        axes.set_xlim(-1.07 * REACH, 1.32 * REACH)
+        slider.track.set_bounds(0, 0.4, 2.14 / 2.39, 0.2)
+        slider.poly.set(x=0, y=0.4, height=0.2)
+        slider.valtext.set(x=1, horizontalalignment="right", fontsize=9)
+        slider.drawon = False
+        slider.set_val(0)
+        sliders.append(slider)
+    return sliders

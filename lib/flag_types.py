@@ -1,0 +1,59 @@
+"""What flags are given: argparse types, each of which says what is wrong with a text."""
+
+import argparse
+import math
+import re
+from collections.abc import Callable
+
+FLOAT32_MAX = float(2**128 - 2**104)
+
+
+def whole_number(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
+    """An argparse type: a whole number from `low` to `high`, by default int32's."""
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {low} to {high}")
+        return value
+
+    return convert
+
+
+def number(text: str) -> float:
+    """An argparse type: a number that float32 holds, not negative."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= FLOAT32_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to {FLOAT32_MAX:.6g}")
+    return value
+
+
+def devices(text: str) -> str:
+    """An argparse type: what --distribute takes."""
+    if not re.fullmatch(r"gpu|cpu:[1-9]\d?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither gpu nor cpu:N, with N from 1 to 99")
+    return text
+
+
+def file_ending(suffix: str) -> Callable[[str], str]:
+    """An argparse type: the path of a file with this suffix."""
+
+    def convert(text: str) -> str:
+        if not text.endswith(suffix):
+            raise argparse.ArgumentTypeError(f"{text!r} is no name of a {suffix} file")
+        return text
+
+    return convert
+
+
+def file_name(text: str) -> str:
+    """An argparse type: a name for files, in no other folder."""
+    if not re.fullmatch(r"[\w-][\w.-]*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of letters, digits, '_', '-', '.'")
+    return text

@@ -1,0 +1,102 @@
+"""The walk through the latent space, and its animation."""
+
+from lib import data, gan, walk
+from lib.errors import UserError
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorflow import keras
+
+
+def lengths(vectors):
+    return np.linalg.norm(vectors, axis=-1)
+
+
+@pytest.mark.parametrize("count", [3, 7])
+def test_closed_walk(count):
+    points = np.random.default_rng(0).uniform(-1, 1, (count, 100))
+    steps_a_point = 20
+    path = walk.closed_walk(points, count * steps_a_point)
+    assert path.shape == (count * steps_a_point, 100)
+    assert path.dtype == np.float32
+    np.testing.assert_allclose(path[::steps_a_point], points, atol=1e-6)
+    # the seam is a step like all others; they are equally long and turn slowly
+    steps = np.roll(path, -1, axis=0) - path
+    assert lengths(steps).max() < 1.3 * lengths(steps).min()
+    turns = (steps * np.roll(steps, -1, axis=0)).sum(-1) / lengths(steps) ** 2
+    assert turns.min() > 0.8
+    # a straight line's middle would have a norm of 4.1
+    assert lengths(path).min() > 0.8 * 100**0.5 / 3**0.5
+    assert lengths(path).max() < 1.2 * 100**0.5 / 3**0.5
+
+
+def test_walk_keeps_the_variance_of_noise():
+    weights = walk.closed_walk(np.eye(5), 40)
+    np.testing.assert_allclose(lengths(weights), 1, atol=1e-6)
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+
+
+def test_several_walks_at_once():
+    points = np.random.default_rng(0).uniform(-1, 1, (3, 2, 4))
+    path = walk.closed_walk(points, 30)
+    np.testing.assert_allclose(path[:, 1], walk.closed_walk(points[:, 1], 30), atol=1e-6)
+
+
+@pytest.fixture(params=[None, 12])
+def generator(request):
+    keras.utils.set_random_seed(4)
+    labels = request.param and keras.Input((request.param,))
+    model = gan.generator(keras.Input((6,)), 4, labels=labels)
+    *_, last = [layer for layer in model.layers if layer.weights]
+    last.kernel.assign(50 * last.kernel)  # untrained, all pixels would be nearly the same grey
+    return model
+
+
+def read(path):
+    """Frames and durations of a GIF; the frames are uint8 (frames, rows, cols, side, side)."""
+    with Image.open(path) as gif:
+        frames, durations = [], []
+        for index in range(gif.n_frames):
+            gif.seek(index)
+            frames.append(np.asarray(gif.convert("L"))[walk.GAP :, walk.GAP :])
+            durations.append(gif.info["duration"])
+        assert gif.info["loop"] == 0
+    pitch = 4 * walk.ZOOM + walk.GAP
+    height, width = frames[0].shape
+    places = np.reshape(frames, (-1, height // pitch, pitch, width // pitch, pitch))
+    return places.swapaxes(2, 3)[..., : -walk.GAP, : -walk.GAP][..., 1::3, 1::3], durations
+
+
+def first_frame(generator, walks, digits):
+    """What the generator draws from the seed's first noise: uint8 (n, side, side)."""
+    rng = tf.random.Generator.from_seed(1)
+    noise = data.sample_noise(rng, 3 * walks, 6)[:walks]
+    if digits is not None:
+        noise = [tf.repeat(noise, len(digits) // walks, axis=0), tf.one_hot(digits, 12)]
+    return np.rint(255 * generator(noise)[..., 0].numpy()).astype(int)
+
+
+def test_write_walk(generator, tmp_path):
+    conditional = len(generator.inputs) > 1
+    walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1)
+    images, durations = read(tmp_path / "walk.gif")
+    assert images.shape == (40, 3 if conditional else 2, 5, 4, 4)
+    assert durations == [50] * 40
+    moves = np.abs(np.roll(images.astype(int), -1, axis=0) - images).mean((3, 4))
+    assert (moves[:, :2] > 0).all()
+    assert moves.max() < 60  # of 255, the seam included
+    expected = first_frame(generator, *((1, range(12)) if conditional else (10, None)))
+    np.testing.assert_allclose(images[0].reshape(-1, 4, 4)[: len(expected)], expected, atol=1)
+    assert (images.reshape(40, -1, 4, 4)[:, len(expected) :] == 255).all()
+
+
+@pytest.mark.parametrize("generator", [12], indirect=True)
+def test_write_walk_of_a_digit(generator, tmp_path):
+    walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1, digit=3)
+    images, _ = read(tmp_path / "walk.gif")
+    expected = first_frame(generator, 10, [3] * 10)
+    np.testing.assert_allclose(images[0].reshape(-1, 4, 4), expected, atol=1)
+    with pytest.raises(UserError, match="choose from 0 to 11"):
+        walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1, digit=12)
