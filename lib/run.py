@@ -12,6 +12,7 @@ forms is written anew from there when a run is resumed.
 
 import math
 import os
+import signal
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -133,19 +134,17 @@ class Run:
         yield from range(self.progress.step + 1, self.params.train_steps + 1)
 
     def log(self, step: int, metrics: dict[str, tf.Tensor]) -> None:
-        """Take the metrics of a step that is done; show, draw and save what is due.
+        """Take the metrics of a step that is done; show, draw, save what is due.
 
-        Raises:
-            As `open_run`.
+        Raises as `open_run`.
         """
         self.progress.step = step
         self.unread.append(metrics)
-        params = self.params
         # asked once: a signal may come at any moment
-        stopping = distribute.any_worker(bool(self.signals)) and step < params.train_steps
-        ending = stopping or step == params.train_steps
-        scores_due = params.evaluate_interval and step % params.evaluate_interval == 0
-        row_due = scores_due or step % params.log_interval == 0
+        stopping = distribute.any_worker(bool(self.signals)) and step < self.params.train_steps
+        ending = stopping or step == self.params.train_steps
+        scores_due = self.params.evaluate_interval and step % self.params.evaluate_interval == 0
+        row_due = scores_due or step % self.params.log_interval == 0
         grid_due = self._grid_due(step)
         save_due = grid_due or ending or time.monotonic() - self.saved > CHECKPOINT_SECONDS
 
@@ -164,13 +163,7 @@ class Run:
         self.clock.step_done(step)
         if stopping:
             self.close()
-            signum = (self.signals or [signals.STOP[1]])[0]
-            why = "standard output was closed, " if signum == signals.SIGPIPE else ""
-            raise Stopped(
-                f"{why}stopped after step {step}, all of it saved, and the generator as it is in "
-                f"{folder.generator_path(self.place)}; go on with: {display.command(params, '--resume')}",
-                status=128 + signum,
-            )
+            raise stopped(self)
 
     def _grid_due(self, step: int) -> bool:
         return step in EARLY_GRIDS or step % self.params.save_interval == 0
@@ -179,9 +172,7 @@ class Run:
         """Save all; have the last step in the history and the pictures, if it isn't by itself.
 
         The checkpoint doesn't know of these: a run that goes on is as if it had never stopped.
-
-        Args:
-            facts: to add to run.json.
+        The facts go into run.json.
         """
         if self.progress.recent:
             self._add_row({})
@@ -192,8 +183,7 @@ class Run:
 
     def _save(self) -> None:
         self.progress.seconds = self.clock.seconds()
-        path = folder.generator_path(self.place)
-        generator_file.save(self.generator, path, self.params.data)
+        generator_file.save(self.generator, folder.generator_path(self.place), self.params.data)
         self.record.draw()
         self.checkpoints.save(self.progress.step)  # the last: what it speaks of is there by now
         self.saved = time.monotonic()
@@ -214,7 +204,7 @@ class Run:
             values = {name: float(tensor) for name, tensor in tensors.items()}
             for name, value in values.items():
                 if not math.isfinite(value):
-                    self._diverged(f"{name} at step {step}")
+                    raise diverged(f"{name} at step {step}", self.checkpoints.newest)
             progress.recent.append(values)
         self.unread.clear()
         self.shown = time.monotonic()
@@ -234,22 +224,35 @@ class Run:
             self._show(self.display.line, f"step {self.progress.step}: scoring 10,000 images")
             found = evaluation.evaluate(self.generator, self.params.seed, quick=True)
             found = evaluation.scalars(found)
-            figures = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
-            self._show(self.display.line, figures)
+            self._show(self.display.line, ", ".join(f"{k} {v:.4g}" for k, v in found.items()))
         return found
 
     def _check_weights(self) -> None:
         for model in self.generator, self.discriminator:
             if not all(np.isfinite(weight).all() for weight in model.get_weights()):
-                self._diverged(f"a weight of the {model.name} after step {self.progress.step}")
+                what = f"a weight of the {model.name} after step {self.progress.step}"
+                raise diverged(what, self.checkpoints.newest)
 
-    def _diverged(self, what: str) -> None:
-        newest = self.checkpoints.newest
-        last_good = f"the last good checkpoint is {newest}" if newest else "nothing was saved yet"
-        raise UserError(
-            f"diverged, {what} is not finite; {last_good}; begin anew with other hyperparameters "
-            "and --overwrite"
-        )
+
+def diverged(what: str, newest: str | None) -> UserError:
+    """What ends a run in which `what` is not finite, and whose newest checkpoint is `newest`."""
+    last_good = f"the last good checkpoint is {newest}" if newest else "nothing was saved yet"
+    return UserError(
+        f"diverged, {what} is not finite; {last_good}; begin anew with other hyperparameters "
+        "and --overwrite"
+    )
+
+
+def stopped(run: Run) -> Stopped:
+    """What ends a run that was asked to stop, in this process or in another of its cluster."""
+    signum = (run.signals or [signal.SIGTERM])[0]
+    why = "standard output was closed, " if signum == signals.SIGPIPE else ""
+    return Stopped(
+        f"{why}stopped after step {run.progress.step}, all of it saved, and the generator as it is "
+        f"in {folder.generator_path(run.place)}; go on with: "
+        f"{display.command(run.params, '--resume')}",
+        status=128 + signum,
+    )
 
 
 def finish(run: Run) -> None:
