@@ -160,7 +160,7 @@ def add_run_flags(parser: Parser) -> None:
         type=os.path.abspath,
         on_resume="change",
         shared=False,
-        help="x_train and y_train in MNIST's layout (MNIST)",
+        help="x_train, and y_train for acgan and cgan, in MNIST's layout (MNIST)",
     )
     add(
         "--model-name",
