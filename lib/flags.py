@@ -100,9 +100,12 @@ class Parser(argparse.ArgumentParser):
 
     def exit(self, status=0, message=None):
         if message:
-            message = one_line(message.rstrip("\n")) + "\n"
+            message = one_line(message.rstrip("\n"))
             if sys.stderr.isatty():
-                message = fold(message)
+                words, mark, command = message.partition("go on with: ")
+                # the command in one piece, to be copied
+                message = fold(words + mark.rstrip()) + (f"\n{command}" if mark else "")
+            message += "\n"
         super().exit(status, message)
 
     def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
@@ -141,13 +144,9 @@ def one_line(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """Break the lines of a text between words where the terminal ends."""
+    """Break a line between words where the terminal ends."""
     columns = shutil.get_terminal_size().columns
-    break_not = {"break_long_words": False, "break_on_hyphens": False}
-    return "".join(
-        textwrap.fill(line, columns, **break_not) + line[len(line.rstrip("\n")) :]
-        for line in text.splitlines(keepends=True)
-    )
+    return textwrap.fill(text, columns, break_long_words=False, break_on_hyphens=False)
 
 
 def add_run_flags(parser: Parser) -> None:
