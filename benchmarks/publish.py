@@ -11,8 +11,8 @@ import json
 import platform
 import shutil
 from pathlib import Path
-from statistics import mean, stdev
 
+from benchmarks.claims import table
 from lib import cli, evaluation, flag_types, folder, generator_file
 from lib.errors import UserError
 from lib.files import write
@@ -91,23 +91,9 @@ def write_readme(real: list[dict]) -> None:
             f"| {hours:.1f} | {facts['machine']['cores']} cores, {facts['processor']}, TensorFlow "
             f"{facts['versions']['tensorflow']} | `{facts['sha256']}` |"
         )
-    columns = evaluation.COLUMNS
-    scores = [f"| | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
-    rows = {"training images": real} | {name: facts["scores"] for name, facts in found.items()}
-    for name, results in rows.items():
-        cells = [
-            cell([result[key] for result in results if key in result], style)
-            for key, style in columns.values()
-        ]
-        scores.append(f"| {name} | {' | '.join(cells)} |")
-    text = README.format(training="\n".join(training), scores="\n".join(scores), seeds=len(real))
+    scores = {"training images": real} | {name: facts["scores"] for name, facts in found.items()}
+    text = README.format(training="\n".join(training), scores=table(scores), seeds=len(real))
     write(PRETRAINED / "README.md", text.encode())
-
-
-def cell(values: list[float], style: str) -> str:
-    """Mean and standard deviation."""
-    spread = f" ± {stdev(values):{style}}" if len(values) > 1 else ""
-    return f"{mean(values):{style}}{spread}" if values else ""
 
 
 def main() -> None:
