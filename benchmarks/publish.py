@@ -1,23 +1,23 @@
 """Put the generators of finished runs into pretrained/: `python3 -m benchmarks.publish RUN ...`.
 
 Each run's folder brings its generator, its history, and the facts that its README lists: how and
-where it was trained, its SHA-256, and its scores, mean and standard deviation over --seeds seeds
-of the noise.
+where it was trained, its SHA-256, and its scores, mean and standard deviation over five seeds of
+the noise.
 """
 
 import argparse
 import hashlib
 import json
-import platform
 import shutil
 from pathlib import Path
 
 from benchmarks.claims import table
-from lib import cli, evaluation, flag_types, folder, generator_file
+from lib import cli, evaluation, folder, generator_file
 from lib.errors import UserError
 from lib.files import write
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
+SEEDS = range(1, 6)
 QUICK_COUNT, QUICK_SEED = 2000, 1  # what a test scores again
 README = """# Trained generators
 
@@ -45,7 +45,7 @@ benchmarks.publish RUN ...`.
 """
 
 
-def publish(run: Path, seeds: int) -> None:
+def publish(run: Path) -> None:
     """Copy a finished run's generator and history, and write down its facts and scores.
 
     Raises:
@@ -59,23 +59,15 @@ def publish(run: Path, seeds: int) -> None:
     content = source.read_bytes()
     generator = generator_file.load(source, run.name.startswith(("acgan", "cgan")))
     print(f"scoring {source}", flush=True)
+    facts["machine"].setdefault("processor", folder.processor())  # old runs didn't note it
     facts |= {
-        "processor": processor(),
         "sha256": hashlib.sha256(content).hexdigest(),
-        "scores": [evaluation.evaluate(generator, seed) for seed in range(1, seeds + 1)],
+        "scores": [evaluation.evaluate(generator, seed) for seed in SEEDS],
         "quick_scores": evaluation.evaluate(generator, QUICK_SEED, QUICK_COUNT, quick=True),
     }
     write(PRETRAINED / source.name, content)
     shutil.copy(run / "history.csv", PRETRAINED / f"{run.name}_history.csv")
     write(PRETRAINED / f"{run.name}.json", (json.dumps(facts, indent=2) + "\n").encode())
-
-
-def processor() -> str:
-    """The processor's name, where Linux tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def write_readme(real: list[dict]) -> None:
@@ -85,14 +77,14 @@ def write_readme(real: list[dict]) -> None:
     training.append("| --- | ---: | ---: | --- | ---: | --- | --- |")
     for name, facts in found.items():
         hours = facts["steps"] / facts["steps_per_second"] / 3600
-        given = facts["hyperparameters"]
+        given, machine = facts["hyperparameters"], facts["machine"]
         training.append(
             f"| `{name}.h5` | {facts['steps']} | {given['seed']} | {given['precision']} "
-            f"| {hours:.1f} | {facts['machine']['cores']} cores, {facts['processor']}, TensorFlow "
+            f"| {hours:.1f} | {machine['cores']} cores, {machine['processor']}, TensorFlow "
             f"{facts['versions']['tensorflow']} | `{facts['sha256']}` |"
         )
     scores = {"training images": real} | {name: facts["scores"] for name, facts in found.items()}
-    text = README.format(training="\n".join(training), scores=table(scores), seeds=len(real))
+    text = README.format(training="\n".join(training), scores=table(scores), seeds=len(SEEDS))
     write(PRETRAINED / "README.md", text.encode())
 
 
@@ -101,12 +93,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="*", metavar="RUN", type=Path, help="folder of a run")
-    parser.add_argument("--seeds", type=flag_types.whole_number(2), default=5, help="(%(default)s)")
     args = parser.parse_args()
     with cli.one_line_errors(parser):
         for run in args.runs:
-            publish(run, args.seeds)
-        write_readme([evaluation.evaluate_real(seed) for seed in range(1, args.seeds + 1)])
+            publish(run)
+        write_readme([evaluation.evaluate_real(seed) for seed in SEEDS])
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ def by_half() -> list[dict[str, float]]:
 
 def table(found: list[dict], halves: list[dict]) -> str:
     """Markdown: of each score the mean, the standard deviation, and those of the halves."""
-    lines = ["| | mean | ± | first half | last half |", "| --- | ---: | ---: | ---: | ---: |"]
+    headings = ["", "mean", "±", *["first half", "last half"][: len(halves)]]
+    lines = [f"| {' | '.join(headings)} |", "| --- |" + " ---: |" * (len(headings) - 1)]
     for heading, (key, _) in evaluation.COLUMNS.items():
         if key in found[0]:
             values = [result[key] for result in found]
@@ -52,7 +53,7 @@ def main() -> None:
         else:
             score = evaluation.evaluate_real
         found = [score(seed) for seed in range(1, args.seeds + 1)]
-        print(table(found, by_half()))
+        print(table(found, [] if args.generator else by_half()))
 
 
 if __name__ == "__main__":

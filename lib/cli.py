@@ -52,13 +52,15 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
         build_and_train_models: trains; takes the flags.
     """
     with one_line_errors(parser):
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # after `Parser.begin`
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # after `Parser.begin`
         params = parser.parse_args()
+        if params.resume:
+            recorded = folder.recorded_hyperparameters(folder.of(params), parser)
+            recorded["model_name"] = params.model_name
+            params = parser.parse_args(namespace=argparse.Namespace(**recorded))
         if params.precision == "mixed_bfloat16" and not has_bfloat16():
             parser.error("--precision=mixed_bfloat16 is slow here: no GPU, no bf16 processor")
-        if params.resume and params.generator is None:
-            recorded = folder.recorded_hyperparameters(folder.of(params), parser)
-            params = parser.parse_args(namespace=argparse.Namespace(**recorded))
         if params.seed is None:
             params.seed = secrets.randbelow(2**32)
         if params.generator is not None:

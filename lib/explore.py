@@ -21,6 +21,7 @@ from matplotlib.widgets import Button, Slider
 from PIL import Image
 
 ROWS = 4  # of the grid, and its columns
+MAX_DIGITS = 30
 # The first layer's weights start at random, with singular values from 1.2 to 1.6; in an ACGAN
 # after 5,000 steps about eight stand out from these, the first with 2.5.
 NUM_DIRECTIONS = 8
@@ -49,8 +50,10 @@ def explore(generator: keras.Model, seed: int, folder: str | Path) -> None:
         folder: where "save" writes; made when missing.
 
     Raises:
-        UserError: no display, or a toolkit that can't open a window.
+        UserError: too many digits, no display, or a toolkit that can't open a window.
     """
+    if any(tensor.shape[1] > MAX_DIGITS for tensor in generator.inputs[1:]):
+        raise UserError(f"--explore has room for the buttons of {MAX_DIGITS} digits")
     advice = "it needs a display, and Tk, PyQt6 or PySide6 for Python"
     backend = plt.get_backend()
     if backend.lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):

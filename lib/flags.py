@@ -31,15 +31,17 @@ class Parser(argparse.ArgumentParser):
         )
         self.model_name = model_name
         self.conditional = conditional
-        self.recorded, self.shared, self.training = {"seed": "keep"}, [], []
+        self.recorded = {"seed": "keep", "against_mnist": "change"}
+        self.shared, self.training = [], []
         self.algorithm = self.add_argument_group("training: the algorithm")
         add = self.add_argument
         add("--seed", type=whole_number(0, 2**32 - 1), help="of all random numbers (drawn)")
         add("--output-dir", metavar="DIR", default=".", help="where to write (here)")
         add(
             "--against-mnist",
-            action="store_true",
-            help="score by MNIST's digits what was trained on other data, too",
+            action=argparse.BooleanOptionalAction,
+            default=False,
+            help="with --evaluate or --evaluate-interval: score what was trained on other data, too",
         )
         add_run_flags(self)
         self.sampling = add_sampling_flags(self)
@@ -49,15 +51,16 @@ class Parser(argparse.ArgumentParser):
 
         Ctrl-C ends it too, without a word, until `cli.main` takes over.
         """
-        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell's `&` has it
+            signal.signal(signal.SIGINT, lambda *_: os._exit(130))
         self.parse_args()
         for package in "tensorflow", "numpy", "matplotlib":
             if importlib.util.find_spec(package) is None:
-                self.error(f"{package} is not installed: pip install -r requirements.txt")
+                self.exit(2, f"{package} is not installed: pip install -r requirements.txt\n")
         try:
             importlib.import_module("matplotlib")
         except ValueError:
-            self.error("MPLBACKEND names no backend of matplotlib: unset it, or try agg")
+            self.exit(2, "MPLBACKEND names no backend of matplotlib: unset it, or try agg\n")
 
     def add_flag(self, group, name: str, on_resume: str | None = None, shared=True, **settings):
         """Declare a flag of training.
@@ -272,7 +275,8 @@ def check_together(parser: Parser, params: argparse.Namespace, given: set[str]) 
     _refuse(parser, given & {*parser.training}, "goes with training, not with --generator")
     use = next(name for name in USES if name in given or name is None)
     sampling = given - {"generator", use}
-    _refuse(parser, sampling - USES[use], f"doesn't go with --{use}")
+    why = f"doesn't go with --{use}" if use else "goes with --interpolate"
+    _refuse(parser, sampling - USES[use], why)
 
 
 def _refuse(parser: Parser, names: set[str], why: str) -> None:

@@ -103,6 +103,7 @@ def origin(params: Namespace, images: str) -> dict:
         },
         "machine": {
             "platform": platform.platform(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "devices": [device.name for device in tf.config.list_logical_devices()],
         },
@@ -110,6 +111,14 @@ def origin(params: Namespace, images: str) -> dict:
         "data_sha256": images,
         "hyperparameters": {name: getattr(params, name) for name in params.recorded},
     }
+
+
+def processor() -> str:
+    """The processor's name, where Linux tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def recorded(folder: Path) -> dict:

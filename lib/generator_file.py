@@ -45,8 +45,8 @@ def save(generator: keras.Model, path: str | Path, data: str | None = None) -> N
 
 def training_data(path: str | Path) -> str | None:
     """The name of the file that the generator in a whole file was trained on; None for MNIST."""
-    with h5py.File(path) as file:
-        return file.attrs.get("data")
+    with reading(path, ".h5", "a generator"), h5py.File(path) as file:
+        return str(file.attrs["data"]) if "data" in file.attrs else None
 
 
 def load(path: str | Path, conditional: bool) -> keras.Model:

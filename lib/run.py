@@ -58,7 +58,7 @@ def open_run(
         UserError: the folder holds another run, is in use, or has no run to resume; or a
             metric or a weight is no longer finite.
         OSError: the folder can't be written.
-        Stopped: after SIGINT, SIGTERM or SIGHUP, or where standard output was closed, once the
+        Stopped: after SIGINT, SIGTERM or SIGHUP, or where standard output can't be written, once the
             step is done and saved.
         Finished: the run to resume has come to its end.
     """
@@ -246,7 +246,7 @@ def diverged(what: str, newest: str | None) -> UserError:
 def stopped(run: Run) -> Stopped:
     """What ends a run that was asked to stop, in this process or in another of its cluster."""
     signum = (run.signals or [signal.SIGTERM])[0]
-    why = "standard output was closed, " if signum == signals.SIGPIPE else ""
+    why = "standard output can't be written, " if signum == signals.SIGPIPE else ""
     return Stopped(
         f"{why}stopped after step {run.progress.step}, all of it saved, and the generator as it is "
         f"in {folder.generator_path(run.place)}; go on with: "

@@ -14,7 +14,7 @@ SIGPIPE = 13  # Windows has none
 
 @contextmanager
 def deferred() -> Iterator[list[int]]:
-    """Collect SIGINT, SIGTERM and SIGHUP instead of dying of them; the same one again is deadly.
+    """Collect SIGINT, SIGTERM and SIGHUP instead of dying of them; a second SIGINT is deadly.
 
     Those that are ignored, as `nohup` and a shell's `&` have it, stay ignored.
     """
@@ -24,7 +24,7 @@ def deferred() -> Iterator[list[int]]:
     # signals as one. Their numbers are sent on at once, to a thread.
     reader, writer = socket.socketpair()
     writer.setblocking(False)
-    Thread(target=die_of_the_second, args=(reader,), daemon=True).start()
+    Thread(target=die_of_the_second_ctrl_c, args=(reader,), daemon=True).start()
     descriptor = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     try:
         for signum, handler in handlers.items():
@@ -38,14 +38,19 @@ def deferred() -> Iterator[list[int]]:
         writer.close()
 
 
-def die_of_the_second(reader: socket.socket) -> None:
-    """End the process when a signal comes that has come before, until the other end is closed."""
-    seen = set()
+def die_of_the_second_ctrl_c(reader: socket.socket) -> None:
+    """End the process when SIGINT comes again, until the other end is closed.
+
+    The others may come twice from one cause: of a terminal that is closed, the shell and the
+    kernel each tell.
+    """
+    interrupted = False
     with reader:
         while signum := reader.recv(1):
-            if signum[0] in STOP and signum in seen:
-                os._exit(128 + signum[0])
-            seen.add(signum)
+            if signum[0] == signal.SIGINT:
+                if interrupted:
+                    os._exit(128 + signal.SIGINT)
+                interrupted = True
 
 
 def silence_output() -> None:

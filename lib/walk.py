@@ -3,7 +3,7 @@
 from math import ceil
 from pathlib import Path
 
-from lib import data
+from lib import data, memory
 from lib.errors import UserError
 from lib.files import atomic
 from lib.tf import keras, tf
@@ -55,7 +55,7 @@ def write_walk(
         digit: the only one to draw.
 
     Raises:
-        UserError: the generator has no such digit.
+        UserError: the generator has no such digit; memory is too small.
     """
     latent_size, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
     if digit is not None and digit >= num_labels[0]:
@@ -63,6 +63,8 @@ def write_walk(
     together = bool(num_labels) and digit is None
     frames, points = round(seconds / FRAME_SECONDS), max(3, (seconds - 1) // 2 * 2 + 1)
     count, walks = (num_labels[0], 1) if together else (WALKS, WALKS)
+    pixels = frames * count * (generator.output_shape[1] * ZOOM + GAP) ** 2
+    memory.require(5 * pixels, f"a GIF of {seconds} seconds", "choose fewer")
     rng = tf.random.Generator.from_seed(seed)
     noise = data.sample_noise(rng, points * walks, latent_size).numpy()
     noise = closed_walk(noise.reshape(points, walks, latent_size), frames)
