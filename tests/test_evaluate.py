@@ -44,17 +44,17 @@ def test_evaluate(generator, few_images, monkeypatch, capsys):
 
 def test_evaluate_draws_10000_images(generator, monkeypatch):
     monkeypatch.setattr(evaluation, "evaluate_real", partial(evaluation.evaluate_real, count=1000))
-    assert main("acgan", ["--generator=some.h5", "--evaluate"], monkeypatch) == 0
-    with open("test_outputs/some_scores.json") as file:
-        assert json.load(file)["some.h5"]["count"] == 10_000
+    assert main("acgan", ["--generator=some.h5", "--evaluate", "--seed=1"], monkeypatch) == 0
+    with open("test_outputs/some_scores_seed1.json") as file:
+        assert json.load(file)["some"]["count"] == 10_000
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
         (["--evaluate"], "--evaluate goes with --generator"),
-        (["--generator=some.h5", "--evaluate", "--digit=3"], "not with --evaluate"),
-        (["--generator=some.h5", "--evaluate", "--count=3"], "not with --evaluate"),
+        (["--generator=some.h5", "--evaluate", "--digit=3"], "doesn't go with --evaluate"),
+        (["--generator=some.h5", "--evaluate", "--count=3"], "doesn't go with --evaluate"),
         (["--evaluate-interval=0"], "'0' is no whole number"),
         (["--plot-model=networks.jpg"], "'networks.jpg' is no name of a .png file"),
     ],
@@ -70,10 +70,10 @@ def test_scores_of_other_images_are_refused_before_training(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     images = np.zeros((4, 12, 12), np.uint8)
     np.savez("own.npz", x_train=images, y_train=[0, 1, 0, 1])
-    flags = ["--data=own.npz", "--evaluate-interval=2", *FEW_STEPS]
+    flags = ["--data=own.npz", "--evaluate-interval=2", "--against-mnist", *FEW_STEPS]
     assert main("lsgan", flags, monkeypatch) == 2
     assert "scores are for MNIST" in capsys.readouterr().err
-    assert not (tmp_path / "lsgan_mnist").exists()
+    assert not (tmp_path / "lsgan_own").exists()
 
 
 def test_scores_join_the_history(few_images, tmp_path, mnist):
@@ -102,6 +102,8 @@ def test_scores_of_other_data_are_asked_for(few_images, tmp_path, mnist, monkeyp
     evaluate = ["--generator=lsgan_letters.h5", "--evaluate"]
     assert main("lsgan", train, monkeypatch) == 2
     assert main("lsgan", [*train, "--against-mnist"], monkeypatch) == 0
+    go_on = ["--resume", "--model-name=lsgan_letters", "--train-steps=6"]
+    assert main("lsgan", go_on, monkeypatch) == 0
     assert main("lsgan", evaluate, monkeypatch) == 2
     assert "trained on letters.npz" in capsys.readouterr().err
     assert main("lsgan", [*evaluate, "--against-mnist"], monkeypatch) == 0
