@@ -127,14 +127,18 @@ def digit_table(found: dict[str, list[dict]]) -> str:
     return "\n".join(lines)
 
 
-def plot_grids(folders: dict[str, Path], path: Path, columns: int = 4) -> None:
-    """Sample grids along training: a row of each model, the steps below each grid."""
+def plot_grids(folders: dict[str, Path], path: Path, columns: int = 6) -> None:
+    """Sample grids along training: a row of each model, the steps below each grid.
+
+    Of a long run early ones stand closer together: most happens there.
+    """
     columns = min(columns, *(len(sample_grids(folder)) for folder in folders.values()))
     figure = Figure(figsize=(2.2 * columns, 2.5 * len(folders)), layout="constrained")
     rows = figure.subplots(len(folders), columns, squeeze=False)
     for axes, (label, folder) in zip(rows, folders.items(), strict=True):
         grids = sample_grids(folder)
-        chosen = np.linspace(0, len(grids) - 1, columns).round().astype(int)
+        spaced = np.geomspace if len(grids) > 2 * columns else np.linspace
+        chosen = spaced(1, len(grids), columns).round().astype(int) - 1
         for place, index in zip(axes, chosen, strict=True):
             place.imshow(plt.imread(grids[index]))
             place.set(xticks=[], yticks=[], xlabel=f"{int(grids[index].stem)} steps")

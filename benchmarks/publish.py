@@ -29,8 +29,8 @@ of the scripts:
 {training}
 
 What was trained, by `python3 -m benchmarks.claims --precision=mixed_bfloat16 --interval=1000`:
-the flags that are not the script's defaults. Hours are of training alone. `<name>_history.csv` is
-the run's history, its scores read every 1,000 steps by the run.
+the flags that are not the script's defaults. Hours are of training alone, beside other work on the
+same machine. `<name>_history.csv` is the run's history.
 
 The scores ([docs/scores.md](../docs/scores.md)) of 10,000 images, mean and standard deviation over
 {seeds} seeds of the noise; the training images' over as many draws:
