@@ -56,11 +56,13 @@ class Parser(argparse.ArgumentParser):
         self.parse_args()
         for package in "tensorflow", "numpy", "matplotlib":
             if importlib.util.find_spec(package) is None:
-                self.exit(2, f"{package} is not installed: pip install -r requirements.txt\n")
+                self.exit(
+                    2, f"{self.prog}: {package} is not installed: pip install -r requirements.txt\n"
+                )
         try:
             importlib.import_module("matplotlib")
         except ValueError:
-            self.exit(2, "MPLBACKEND names no backend of matplotlib: unset it, or try agg\n")
+            self.exit(2, f"{self.prog}: MPLBACKEND names no backend of matplotlib: unset it\n")
 
     def add_flag(self, group, name: str, on_resume: str | None = None, shared=True, **settings):
         """Declare a flag of training.
