@@ -74,6 +74,8 @@ def scope(params: Namespace) -> Iterator[Namespace]:
                 "another worker is gone, see what it says; to go on from the last checkpoint, "
                 "start all of them with --resume"
             ) from error
+    if not is_chief(training):
+        print("done: the first worker has written the run", flush=True)
 
 
 def strategy(devices: str | None) -> tf.distribute.Strategy:

@@ -1,5 +1,6 @@
 """The scripts as a user runs them: train, sample, and be told what is wrong."""
 
+import multiprocessing
 import re
 import shutil
 import subprocess
@@ -7,7 +8,7 @@ import sys
 from pathlib import Path
 
 from lib import data, gan, generator_file
-from lib.files import atomic
+from lib.files import atomic, write_new
 
 import h5py
 import matplotlib.pyplot as plt
@@ -313,6 +314,20 @@ def test_drawn_images_are_a_data_set(name, files, tmp_path, monkeypatch, capsys)
     assert Path(f"{name}_drawn.h5").exists()
     assert main(name, arguments, monkeypatch) == 2  # a data set isn't replaced
     assert "drawn.npz exists" in capsys.readouterr().err
+
+
+def test_twelve_samplers_at_once_into_one_folder(tmp_path):
+    path = tmp_path / "test_outputs" / "generator_seed1.png"
+    content = bytes(2**20)
+    processes = multiprocessing.get_context("fork")
+    samplers = [processes.Process(target=write_new, args=(path, content)) for _ in range(12)]
+    for sampler in samplers:
+        sampler.start()
+    for sampler in samplers:
+        sampler.join()
+    assert [sampler.exitcode for sampler in samplers] == [0] * 12
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+    assert path.read_bytes() == content
 
 
 @pytest.fixture
