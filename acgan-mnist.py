@@ -1,12 +1,14 @@
 """ACGAN, the auxiliary classifier GAN, on MNIST.
 
-The generator draws a digit of choice. The discriminator, which is not told the digit, has
-to say real or fake and which digit it is, and both train on both answers: L_D = -E log D(x)
-- E log(1 - D(g(z, y))) - E log p(c|x) - E log p(c|g(z, y)) (eq. 8.8), L_G = -E log
-D(g(z, y)) - E log p(c|g(z, y)) (eq. 8.9).
+The generator draws a digit of choice. The discriminator, which is not told the
+digit, has to say real or fake and which digit it is, and both train on both
+answers (eq. 8.8 and 8.9):
 
-Odena, Olah and Shlens: Conditional Image Synthesis with Auxiliary Classifier GANs, 2017,
-arXiv:1610.09585.
+    L_D = -E log D(x) - E log(1 - D(g(z, y))) - E log p(c|x) - E log p(c|g(z, y))
+    L_G = -E log D(g(z, y)) - E log p(c|g(z, y))
+
+Odena, Olah and Shlens: Conditional Image Synthesis with Auxiliary Classifier
+GANs, 2017, arXiv:1610.09585.
 
 train:   python3 acgan-mnist.py
 sample:  python3 acgan-mnist.py --generator=acgan_mnist.h5 --digit=3

@@ -1,9 +1,10 @@
 """CGAN, the conditional GAN, on MNIST, which the chapter measures ACGAN by.
 
-A DCGAN in which generator and discriminator are both told the digit: the discriminator
-judges whether the image is a real image of that digit.
+A DCGAN in which generator and discriminator are both told the digit: the
+discriminator judges whether the image is a real image of that digit.
 
-Mirza and Osindero: Conditional Generative Adversarial Nets, 2014, arXiv:1411.1784.
+Mirza and Osindero: Conditional Generative Adversarial Nets, 2014,
+arXiv:1411.1784.
 
 train:   python3 cgan-mnist.py
 sample:  python3 cgan-mnist.py --generator=cgan_mnist.h5 --digit=3

@@ -1,10 +1,11 @@
 """DCGAN on MNIST, which the chapter measures the improved GANs by.
 
-The discriminator minimizes the binary cross-entropy of telling real images (1.0) from
-fake ones (0.0); the generator that of its fakes being taken for real.
+The discriminator minimizes the binary cross-entropy of telling real images
+(1.0) from fake ones (0.0); the generator that of its fakes being taken for
+real.
 
-Radford, Metz and Chintala: Unsupervised Representation Learning with Deep Convolutional
-Generative Adversarial Networks, 2016, arXiv:1511.06434.
+Radford, Metz and Chintala: Unsupervised Representation Learning with Deep
+Convolutional Generative Adversarial Networks, 2016, arXiv:1511.06434.
 
 train:   python3 dcgan-mnist.py
 sample:  python3 dcgan-mnist.py --generator=dcgan_mnist.h5

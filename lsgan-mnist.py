@@ -1,11 +1,12 @@
 """LSGAN, the least squares GAN, on MNIST.
 
-A DCGAN whose discriminator minimizes the squared error to 1 on real and to 0 on fake
-images, its generator the error to 1. Unlike cross-entropy, that still pulls at a fake
-which lies on the right side of the decision boundary, but far from the data.
+A DCGAN whose discriminator minimizes the squared error to 1 on real and to 0 on
+fake images, its generator the error to 1. Unlike cross-entropy, that still
+pulls at a fake which lies on the right side of the decision boundary, but far
+from the data.
 
-Mao, Li, Xie, Lau, Wang and Smolley: Least Squares Generative Adversarial Networks, 2017,
-arXiv:1611.04076.
+Mao, Li, Xie, Lau, Wang and Smolley: Least Squares Generative Adversarial
+Networks, 2017, arXiv:1611.04076.
 
 train:   python3 lsgan-mnist.py
 sample:  python3 lsgan-mnist.py --generator=lsgan_mnist.h5

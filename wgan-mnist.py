@@ -1,17 +1,20 @@
 """WGAN, the Wasserstein GAN, on MNIST.
 
-The discriminator is a critic (the code calls it discriminator, as the chapter does): its
-score, with no sigmoid, rises on real images and falls on fakes. While its weights are clipped
-to a small box, the mean score of real images minus that of fakes estimates the earth mover's
-distance between the two distributions, up to a factor; the generator can descend it even
-where the distributions don't overlap.
+The discriminator is a critic (the code calls it discriminator, as the chapter
+does): its score, with no sigmoid, rises on real images and falls on fakes.
+While its weights are clipped to a small box, the mean score of real images
+minus that of fakes estimates the earth mover's distance between the two
+distributions, up to a factor; the generator can descend it even where the
+distributions don't overlap.
 
-Arjovsky, Chintala and Bottou: Wasserstein GAN, 2017, arXiv:1701.07875, Algorithm 1. This script
-is algorithm 5.1.1 of the chapter, which departs from it:
-- The paper takes one step of RMSProp on the difference of the means, the chapter two, one on
-  the real images, one on the fakes.
-- The critic's fakes are drawn by the generator in inference mode (`predict` there,
-  `training=False` here), so that its batch normalization takes moving averages.
+Arjovsky, Chintala and Bottou: Wasserstein GAN, 2017, arXiv:1701.07875,
+Algorithm 1. This script is algorithm 5.1.1 of the chapter, which departs from
+it:
+- The paper takes one step of RMSProp on the difference of the means, the
+  chapter two, one on the real images, one on the fakes.
+- The critic's fakes are drawn by the generator in inference mode (`predict`
+  there, `training=False` here), so that its batch normalization takes moving
+  averages.
 - It ends after a number of steps. Noise is uniform in [-1, 1).
 
 train:   python3 wgan-mnist.py

@@ -29,7 +29,9 @@ def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
         parser.exit(128 + signals.SIGPIPE, f"{parser.prog}: standard output was closed\n")
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else error
-        advice = "make room" if "No space" in str(error) else "check it, or use --output-dir"
+        advice = (
+            "make room" if "No space" in str(error) else "check it, or give another --output-dir"
+        )
         parser.exit(2, f"{parser.prog}: {reason}: {advice}\n")
     except Stopped as stopped:
         parser.exit(stopped.status, f"{parser.prog}: {stopped}\n")

@@ -133,7 +133,11 @@ def recorded(folder: Path) -> dict:
         return checkpoint.read_progress(newest).began
     if checkpoint.found(folder):
         raise UserError(f"no checkpoint in {folder} is whole: begin anew with --overwrite")
-    advice = "begin anew with --overwrite" if _remains(folder) else "leave out --resume"
+    advice = (
+        "begin anew with --overwrite"
+        if _remains(folder)
+        else "leave out --resume, or give the run's --model-name or --output-dir"
+    )
     raise UserError(f"there is no checkpoint to resume from in {folder}: {advice}")
 
 

@@ -241,7 +241,7 @@ def test_generator(
     path = Path(output_dir, "_".join([*words, f"seed{seed}.png"]))
     images = generator.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
     path = files.write_new(path, pictures.encode(images))
-    print(f"saved {path} (--seed={seed} draws it again)", flush=True)
+    print(f"saved {path}\n--seed={seed} draws it again", flush=True)
     if show:
         pictures.show(path)
     return path

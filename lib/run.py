@@ -98,7 +98,7 @@ def check_end(place: Path, params: Namespace, progress: Progress) -> None:
             "end it there, or more"
         )
     if done == params.train_steps == progress.began["hyperparameters"]["train_steps"]:
-        print_finished(params, done)
+        print_finished(place, params, done)
         raise Finished
 
 
@@ -260,13 +260,13 @@ def finish(run: Run) -> None:
     steps = run.progress.step
     rate = round(steps / run.clock.seconds(), 3)
     run.close(ended=folder.timestamp(), steps=steps, steps_per_second=rate)
-    print_finished(run.params, steps)
-    path = folder.generator_path(run.place)
-    print(f"wrote {path} and {run.place}{os.sep}; sample with:")
-    print(display.command(run.params, f"--generator={path}"), flush=True)
+    print_finished(run.place, run.params, steps)
 
 
-def print_finished(params: Namespace, steps: int) -> None:
-    """Say that a run ended, and how to let it grow."""
+def print_finished(place: Path, params: Namespace, steps: int) -> None:
+    """Say that a run ended, how to let it grow and how to sample from its generator."""
+    path = folder.generator_path(place)
     print(f"finished after step {steps}; more steps with:")
-    print(display.command(params, "--resume", f"--train-steps={2 * steps}"), flush=True)
+    print(display.command(params, "--resume", f"--train-steps={2 * steps}"))
+    print(f"wrote {path} and {place}{os.sep}; sample with:")
+    print(display.command(params, f"--generator={path}"), flush=True)

@@ -71,7 +71,7 @@ def draw(generator: keras.Model, output: Path, params: Namespace) -> None:
 
 def evaluate(generator: keras.Model, output: Path, params: Namespace) -> None:
     """Print the generator's scores beside those of training images, and write them as JSON."""
-    print("scoring 10,000 images", flush=True)
+    print("scoring 10,000 images, which takes a minute or two", flush=True)
     rows = {
         output.name: evaluation.evaluate(generator, params.seed),
         "training images": evaluation.evaluate_real(params.seed),
@@ -101,4 +101,4 @@ def write_dataset(generator: keras.Model, params: Namespace) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.atomic(path) as temporary:
         np.savez_compressed(temporary, **arrays)
-    print(f"saved {len(images):,} images in {path} (--seed={params.seed} draws them again)")
+    print(f"saved {len(images):,} images in {path}\n--seed={params.seed} draws them again")

@@ -49,8 +49,16 @@ def die_of_the_second_ctrl_c(reader: socket.socket) -> None:
         while signum := reader.recv(1):
             if signum[0] == signal.SIGINT:
                 if interrupted:
+                    tell("stopped at once; the run is as it was last saved")
                     os._exit(128 + signal.SIGINT)
+                tell("finishing this step; Ctrl-C again stops at once")
                 interrupted = True
+
+
+def tell(text: str) -> None:
+    """Answer somebody at a terminal."""
+    if sys.stderr.isatty():
+        os.write(2, f"\n{text}\n".encode())
 
 
 def silence_output() -> None:
