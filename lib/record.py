@@ -98,8 +98,8 @@ def plot_losses(history: list[dict[str, float]], path: Path) -> None:
     steps = [row["step"] for row in history]
     for name in history[0]:
         if name.endswith(("loss", "estimate")):
-            marker = "." if len(steps) == 1 else ""
-            axes.plot(steps, [row[name] for row in history], marker, ls="-", label=name, lw=1)
+            style = {"linewidth": 1, "marker": "." if len(steps) == 1 else None}
+            axes.plot(steps, [row[name] for row in history], label=name, **style)
     axes.set(xlabel="step")
     axes.legend()
     axes.grid(alpha=0.3)
