@@ -62,6 +62,8 @@ def newest_whole(folder: Path) -> str | None:
 
 def is_whole(prefix: str) -> bool:
     """Whether all of a checkpoint can be read: TensorFlow finds what is damaged by checksums."""
+    if not all(path.is_file() for path in Path(prefix).parent.glob(f"{Path(prefix).name}.*")):
+        return False
     try:
         reader = tf.train.load_checkpoint(prefix)
         for name in reader.get_variable_to_shape_map():

@@ -7,7 +7,8 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from lib import data, flags, keras2
+from lib import data, keras2
+from lib.streams import fold
 from lib.tf import tf
 
 
@@ -93,7 +94,7 @@ def header(place: Path, draw: data.Sampler, params: Namespace, done: int) -> str
         f"{step} {params.train_steps:,}; pictures in {place}{os.sep}"
         + ("" if done else ", the first after step 1")
     )
-    return flags.fold(line) if sys.stdout.isatty() else line
+    return fold(line) if sys.stdout.isatty() else line
 
 
 def command(params: Namespace, *options: str) -> str:

@@ -47,12 +47,34 @@ def write_new(path: Path, content: bytes) -> Path:
     Returns:
         The path that it got.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp.{secrets.token_hex(4)}.{path.name}")
     first, number = path, 1
-    while path.exists() and path.read_bytes() != content:
-        number += 1
-        path = first.with_stem(f"{first.stem}-{number}")
-    write(path, content)
+    try:
+        temporary.write_bytes(content)
+        flush(temporary)
+        while not link_new(temporary, path):
+            if path.is_file() and path.read_bytes() == content:
+                break
+            number += 1
+            path = first.with_stem(f"{first.stem}-{number}")
+        flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
     return path
+
+
+def link_new(source: Path, path: Path) -> bool:
+    """Give a file another name, unless something has that, be it made in the same moment."""
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        if path.exists():
+            return False
+        os.replace(source, path)
+    return True
 
 
 def leftovers(path: Path) -> Iterator[Path]:

@@ -54,6 +54,8 @@ def file_ending(suffix: str) -> Callable[[str], str]:
 
 def file_name(text: str) -> str:
     """An argparse type: a name for files, in no other folder."""
-    if not re.fullmatch(r"[\w-][\w.-]*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name of letters, digits, '_', '-', '.'")
+    if not re.fullmatch(r"[\w-][\w.-]{,99}", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name of up to 100 letters, digits, '_', '-', '.'"
+        )
     return text

@@ -4,14 +4,13 @@ import argparse
 import importlib.util
 import os
 import re
-import shutil
 import signal
 import sys
-import textwrap
 from functools import partial
 from pathlib import Path
 
 from lib.flag_types import devices, file_ending, file_name, number, whole_number
+from lib.streams import fold, one_line, open_streams
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,6 +50,7 @@ class Parser(argparse.ArgumentParser):
 
         Ctrl-C ends it too, without a word, until `cli.main` takes over.
         """
+        open_streams()
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell's `&` has it
             signal.signal(signal.SIGINT, lambda *_: os._exit(130))
         self.parse_args()
@@ -118,8 +118,8 @@ class Parser(argparse.ArgumentParser):
 
         Returns:
             Their values by name; beside them `recorded`, on_resume by the name of each flag
-            that belongs to a run, `shared`, the names on which workers must agree, and `named`,
-            whether the run is called otherwise than the script.
+            that belongs to a run, `shared`, the names on which workers must agree, `named`,
+            whether the run is called otherwise than the script, and `script`, its own name.
         """
         params = super().parse_args(args, namespace)
         params.recorded, params.shared = self.recorded, self.shared
@@ -127,9 +127,10 @@ class Parser(argparse.ArgumentParser):
         if params.model_name is None:
             params.model_name = self.model_name
             if params.data:
-                own = re.sub(r"[^\w.-]+", "_", Path(params.data).stem)
+                own = re.sub(r"[^\w.-]+", "_", Path(params.data).stem)[:100]
                 params.model_name = f"{self.model_name.removesuffix('mnist')}{own}"
         params.named = params.model_name != self.model_name
+        params.script = self.model_name
         return params
 
     def _given(self, args) -> set[str]:
@@ -138,20 +139,6 @@ class Parser(argparse.ArgumentParser):
         names = [*self.training, *self.sampling]
         params = super().parse_args(args, argparse.Namespace(**dict.fromkeys(names, absent)))
         return {name for name in names if getattr(params, name) is not absent}
-
-
-def one_line(text: str) -> str:
-    """A message without TensorFlow's own addresses, and its control characters (in a path, say)
-    as Python writes them.
-    """
-    text = re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\]", "", text)
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
-def fold(text: str) -> str:
-    """Break a line between words where the terminal ends."""
-    columns = shutil.get_terminal_size().columns
-    return textwrap.fill(text, columns, break_long_words=False, break_on_hyphens=False)
 
 
 def add_run_flags(parser: Parser) -> None:

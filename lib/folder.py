@@ -59,7 +59,7 @@ def claim(params: Namespace, began: dict) -> Iterator[Path]:
     """
     folder = of(params)
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
+    with open(folder / ".lock", "a") as lock:
         try:
             if fcntl:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,6 +107,7 @@ def origin(params: Namespace, images: str) -> dict:
             "cores": os.cpu_count(),
             "devices": [device.name for device in tf.config.list_logical_devices()],
         },
+        "script": params.script,
         "model_name": params.model_name,
         "data_sha256": images,
         "hyperparameters": {name: getattr(params, name) for name in params.recorded},
@@ -176,6 +177,8 @@ def _check_beginning(folder: Path, before: dict, began: dict, params: Namespace)
         raise UserError(
             f"the run in {folder} is one of {before['model_name']}: give another --output-dir"
         )
+    if before.get("script") != began["script"]:
+        raise UserError(f"the run in {folder} is another script's: resume it with that one")
     given = began["hyperparameters"]
     for name, value in before["hyperparameters"].items():
         now = given.get(name, "known to this version")
@@ -194,6 +197,8 @@ def _check_beginning(folder: Path, before: dict, began: dict, params: Namespace)
 def _check_copy(path: Path, before: dict, params: Namespace) -> None:
     """Refuse a run.json that contradicts the checkpoint; one that is damaged is written anew."""
     try:
+        if not path.is_file() or path.stat().st_size > 2**20:
+            raise ValueError
         copied = _identity(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         print(f"{path} is missing or damaged: written anew from the checkpoint", flush=True)

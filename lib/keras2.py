@@ -3,6 +3,8 @@
 Here too, and nowhere else, is what needs Keras's private interfaces.
 """
 
+import re
+
 from lib import distribute
 from lib.tf import keras, layers, tf
 
@@ -43,6 +45,7 @@ class Adversarial(keras.Model):
     """
 
     def __init__(self, generator, discriminator, name="adversarial", **kwargs):
+        name = re.sub(r"[^A-Za-z0-9]", "_", name).lstrip("_") or "adversarial"  # as scopes allow
         super().__init__(name=name, dtype="float32", **kwargs)  # noise goes in as drawn
         self.generator = generator
         self.discriminator = discriminator

@@ -109,6 +109,8 @@ def plot_losses(history: list[dict[str, float]], path: Path) -> None:
 
 def read_grid(path: Path) -> Image.Image | None:
     """A sample grid in gray; None where it can't be read."""
+    if not path.is_file():
+        return None
     try:
         with Image.open(path) as image:
             return image.convert("L")

@@ -6,6 +6,8 @@ All of lib takes them from here; after any of its modules, `import tensorflow` i
 import logging
 import os
 
+os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever else Keras is used with here
+
 # TensorFlow greets every user with a screenful about drivers and processor features, from
 # native code that heeds no log level yet. So it is imported with standard error turned away;
 # a failing import still raises. Set TF_CPP_MIN_LOG_LEVEL=0 to see everything.

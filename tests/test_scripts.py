@@ -316,18 +316,38 @@ def test_drawn_images_are_a_data_set(name, files, tmp_path, monkeypatch, capsys)
     assert "drawn.npz exists" in capsys.readouterr().err
 
 
-def test_twelve_samplers_at_once_into_one_folder(tmp_path):
+@pytest.mark.parametrize("different", [False, True])
+def test_twelve_samplers_at_once_into_one_folder(different, tmp_path):
     path = tmp_path / "test_outputs" / "generator_seed1.png"
-    content = bytes(2**20)
+    contents = [bytes([number if different else 0]) * 2**18 for number in range(12)]
     processes = multiprocessing.get_context("fork")
-    samplers = [processes.Process(target=write_new, args=(path, content)) for _ in range(12)]
+    samplers = [processes.Process(target=write_new, args=(path, content)) for content in contents]
     for sampler in samplers:
         sampler.start()
     for sampler in samplers:
         sampler.join()
     assert [sampler.exitcode for sampler in samplers] == [0] * 12
-    assert [found.name for found in path.parent.iterdir()] == [path.name]
-    assert path.read_bytes() == content
+    found = [picture.read_bytes() for picture in path.parent.iterdir()]
+    assert sorted(found) == sorted(set(contents))
+
+
+def test_another_script_does_not_resume_a_run(tmp_path, mnist, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.savez("數字.npz", x_train=mnist.x_train[:64, ..., 0])
+    assert main("lsgan", ["--data=數字.npz", *FEW_STEPS], monkeypatch) == 0
+    before = Path("lsgan_數字.h5").read_bytes()
+    go_on = ["--model-name=lsgan_數字", "--resume", "--train-steps=6"]
+    assert main("dcgan", go_on, monkeypatch) == 2
+    assert "another script's" in capsys.readouterr().err
+    assert Path("lsgan_數字.h5").read_bytes() == before
+    assert main("lsgan", go_on, monkeypatch) == 0
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(closed, files, tmp_path):
+    command = f"{sys.executable} {ROOT}/wgan-mnist.py --generator={files}/plain.h5 {closed}"
+    assert subprocess.run(command, shell=True, check=False, cwd=tmp_path).returncode == 0
+    assert len(list(tmp_path.glob("test_outputs/*.png"))) == 1
 
 
 @pytest.fixture
