@@ -220,8 +220,7 @@ def sample_inputs(
         return [noise]
 
     num_labels = num_labels[0]
-    if class_label is not None and class_label >= num_labels:
-        raise UserError(f"digit {class_label} is unknown here: choose from 0 to {num_labels - 1}")
+    check_digit(class_label, num_labels)
     if class_label is None:
         labels = sample_labels(rng, count, num_labels)
     else:
@@ -229,3 +228,9 @@ def sample_inputs(
     if interpolate:
         labels = tf.repeat(labels[:rows], cols, axis=0)[:count]
     return [noise, labels]
+
+
+def check_digit(digit: int | None, num_labels: int) -> None:
+    """Raise a UserError where a digit is asked for that isn't among the labels."""
+    if digit is not None and digit >= num_labels:
+        raise UserError(f"digit {digit} is unknown here: choose from 0 to {num_labels - 1}")

@@ -16,22 +16,31 @@ SMALL = 2**28
 
 
 @contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` that is no other writer's; what is left there is removed.
+
+    It keeps the suffixes, from which writers tell the format.
+    """
+    temporary = path.with_name(f".tmp.{secrets.token_hex(4)}.{path.name}")
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
 
     Whatever stops the writer, be it a power cut, a reader finds the old file or the new one,
-    never a part. The temporary name is no other writer's, and keeps the suffixes, from which
-    writers tell the format.
+    never a part.
     """
     path = Path(path)
-    temporary = path.with_name(f".tmp.{secrets.token_hex(4)}.{path.name}")
-    try:
+    with temporary_beside(path) as temporary:
         yield temporary
         flush(temporary)
         os.replace(temporary, path)
         flush(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write(path: Path, content: bytes) -> None:
@@ -48,9 +57,8 @@ def write_new(path: Path, content: bytes) -> Path:
         The path that it got.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp.{secrets.token_hex(4)}.{path.name}")
     first, number = path, 1
-    try:
+    with temporary_beside(path) as temporary:
         temporary.write_bytes(content)
         flush(temporary)
         while not link_new(temporary, path):
@@ -59,8 +67,6 @@ def write_new(path: Path, content: bytes) -> Path:
             number += 1
             path = first.with_stem(f"{first.stem}-{number}")
         flush(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -4,7 +4,6 @@ from math import ceil
 from pathlib import Path
 
 from lib import data, memory
-from lib.errors import UserError
 from lib.files import atomic
 from lib.tf import keras, tf
 
@@ -58,8 +57,8 @@ def write_walk(
         UserError: the generator has no such digit; memory is too small.
     """
     latent_size, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
-    if digit is not None and digit >= num_labels[0]:
-        raise UserError(f"digit {digit} is unknown here: choose from 0 to {num_labels[0] - 1}")
+    if num_labels:
+        data.check_digit(digit, num_labels[0])
     together = bool(num_labels) and digit is None
     frames, points = round(seconds / FRAME_SECONDS), max(3, (seconds - 1) // 2 * 2 + 1)
     count, walks = (num_labels[0], 1) if together else (WALKS, WALKS)
