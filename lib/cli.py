@@ -28,7 +28,9 @@ def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
         signals.silence_output()
         parser.exit(128 + signals.SIGPIPE, f"{parser.prog}: standard output was closed\n")
     except OSError as error:
-        reason = f"{error.filename}: {error.strerror}" if error.filename else error
+        # what names no file is standard output, or has a text of TensorFlow's
+        place = error.filename or "standard output"
+        reason = f"{place}: {error.strerror}" if error.errno else error
         advice = (
             "make room" if "No space" in str(error) else "check it, or give another --output-dir"
         )

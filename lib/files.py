@@ -19,11 +19,15 @@ SMALL = 2**28
 def temporary_beside(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` that is no other writer's; what is left there is removed.
 
-    It keeps the suffixes, from which writers tell the format.
+    It keeps the suffixes, from which writers tell the format. Errors of writing name `path`.
     """
     temporary = path.with_name(f".tmp.{secrets.token_hex(4)}.{path.name}")
     try:
         yield temporary
+    except OSError as error:
+        if error.errno and error.filename in (None, str(temporary)):
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -122,6 +122,9 @@ class Parser(argparse.ArgumentParser):
             whether the run is called otherwise than the script, and `script`, its own name.
         """
         params = super().parse_args(args, namespace)
+        for name, value in vars(params).items():
+            if isinstance(value, str) and re.search(r"[\udc80-\udcff]", value):
+                self.error(f"--{name.replace('_', '-')}={value} isn't UTF-8: rename it")
         params.recorded, params.shared = self.recorded, self.shared
         check_together(self, params, self._given(args))
         if params.model_name is None:

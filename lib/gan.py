@@ -248,9 +248,13 @@ def test_generator(
 
 
 def print_labels(labels) -> None:
-    """Print one-hot labels as digits, in the rows of the grid that shows their images."""
+    """Print one-hot labels as digits, in the rows of the grid that shows their images, unless it
+    is wider than a terminal.
+    """
     digits = np.argmax(labels, axis=1)
     _, cols = pictures.grid_shape(len(digits))
+    if cols > 40:
+        return
     print("digits of the grid:")
     for row in range(0, len(digits), cols):
         print(*digits[row : row + cols])

@@ -1,12 +1,13 @@
 """Generators as files: written so that any Keras 3 can load them, read without trusting them."""
 
+import io
 import json
 from math import isqrt
 from pathlib import Path
 
 from lib import gan
 from lib.errors import UserError
-from lib.files import atomic, reading
+from lib.files import reading, write
 from lib.tf import keras
 
 import h5py
@@ -15,6 +16,15 @@ import numpy as np
 # More than a generator has: of layers and weights, and of bytes that are no weights.
 MAX_NAMES = 1000
 MAX_BESIDE = 2**24
+
+
+class MemoryFile(h5py.File):
+    """An h5 in memory, which Keras takes for one on disk. There a disk that gets full ends HDF5,
+    and the program with it, in a crash.
+    """
+
+    def __str__(self):
+        return "memory.h5"
 
 
 def save(generator: keras.Model, path: str | Path, data: str | None = None) -> None:
@@ -33,14 +43,12 @@ def save(generator: keras.Model, path: str | Path, data: str | None = None) -> N
 
     copy = keras.models.clone_model(generator, clone_function=plain)
     copy.set_weights(generator.get_weights())
-    with atomic(path) as temporary:
-        try:
-            copy.save(temporary)
-            if data:
-                with h5py.File(temporary, "r+") as file:
-                    file.attrs["data"] = Path(data).name
-        except RuntimeError as error:  # h5py's, where the disk is full
-            raise OSError(f"{path} can't be written: {error}") from error
+    content = io.BytesIO()
+    with MemoryFile(content, "w") as file:
+        copy.save(file)
+        if data:
+            file.attrs["data"] = Path(data).name
+    write(Path(path), content.getvalue())
 
 
 def training_data(path: str | Path) -> str | None:
@@ -76,6 +84,9 @@ def load(path: str | Path, conditional: bool) -> keras.Model:
         values = [weight.astype("float32")[()] for weight in weights]
         if not all(np.isfinite(value).all() for value in values):
             raise UserError(f"{path} has weights that are not finite: give another generator")
+        for weight, value in zip(model.weights, values, strict=True):
+            if weight.name == "moving_variance" and value.min() < 0:
+                raise ValueError("a variance is negative")
         model.set_weights(values)
     return model
 
@@ -144,6 +155,8 @@ def declared_sizes(file: h5py.File) -> tuple[list[int], int]:
     """What the network's description says: the widths of its inputs (noise, then labels, then
     codes), and the units of its first layer.
     """
+    if file.attrs.get_id("model_config").shape != ():
+        raise ValueError("its description is no text")
     layers = json.loads(file.attrs["model_config"])["config"]["layers"]
     found = [(layer["class_name"], layer["config"]) for layer in layers]
     # Keras 2 calls it batch_input_shape, Keras 3 batch_shape.

@@ -89,8 +89,9 @@ def write_dataset(generator: keras.Model, params: Namespace) -> None:
     generator takes any.
     """
     path = Path(params.npz)
+    exists = UserError(f"{path} exists: remove it, or give --npz another name")
     if path.exists():
-        raise UserError(f"{path} exists: remove it, or give --npz another name")
+        raise exists
     count = params.count or 10_000
     memory.require_for_sampling(generator, count, memory.ARRAY)
     inputs = data.sample_inputs(generator, count, params.digit, params.seed)
@@ -99,6 +100,10 @@ def write_dataset(generator: keras.Model, params: Namespace) -> None:
     if len(inputs) > 1:
         arrays["y_train"] = np.argmax(inputs[1], axis=1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with files.atomic(path) as temporary:
+    with files.temporary_beside(path) as temporary:
         np.savez_compressed(temporary, **arrays)
+        files.flush(temporary)
+        if not files.link_new(temporary, path):  # another sampler's, meanwhile
+            raise exists
+        files.flush(path.parent)
     print(f"saved {len(images):,} images in {path}\n--seed={params.seed} draws them again")

@@ -112,6 +112,12 @@ def one_value(value):
     return change
 
 
+def negative_variance(file):
+    weights = file["model_weights"]
+    name = next(name for name in weights if name.startswith("batch_normalization"))
+    weights[f"{name}/{name}/moving_variance"][0] = -1
+
+
 def of_type(dtype, value):
     return lambda file: replace_kernel(file, data=np.full((100, 512), value, dtype))
 
@@ -146,6 +152,7 @@ NO_GENERATOR = "doesn't hold a whole generator of these scripts: give a file tha
         (of_type("f8", 1e300), "weights that are not finite"),
         (one_value(np.nan), "weights that are not finite"),
         (one_value(-np.inf), "weights that are not finite"),
+        (negative_variance, NO_GENERATOR),
         (compressed, NO_GENERATOR),
         (narrow, NO_GENERATOR),
         (missing, NO_GENERATOR),
@@ -153,6 +160,7 @@ NO_GENERATOR = "doesn't hold a whole generator of these scripts: give a file tha
         (config_of("no JSON"), NO_GENERATOR),
         (config_of("[" * 100_000), NO_GENERATOR),
         (config_of("{}"), NO_GENERATOR),
+        (config_of(["{}", "{}"]), NO_GENERATOR),
         (config_of("x" * 2**25), "bytes are no weights"),
         (config_of(h5py.Empty("f4")), NO_GENERATOR),
     ],

@@ -2,10 +2,12 @@
 
 import json
 import os
+import resource
 import shutil
 import socket
+from contextlib import contextmanager
 
-from lib import data, memory
+from lib import data, generator_file, memory
 from lib.errors import UserError
 from lib.flags import one_line
 
@@ -46,6 +48,42 @@ def test_names(flag, suffix, refusal, tmp_path):
     assert "there is no file" in refusal("wgan", f"{flag}=missing{suffix}")
     assert f"two\\nlines{suffix}" in refusal("wgan", f"{flag}=two\nlines{suffix}")
     assert "File name too long" in refusal("wgan", f"{flag}={'long' * 99}{suffix}")
+
+
+@pytest.mark.parametrize("flag", ["--data=\udcff.npz", "-g=\udcff.h5", "--output-dir=\udcff"])
+def test_names_that_are_not_utf8(flag, refusal):
+    assert "isn't UTF-8: rename it" in refusal("wgan", flag)
+
+
+# files that can't be written
+
+
+@contextmanager
+def file_size_limit(size):
+    """As on a disk that gets full: no file of this process may grow beyond it."""
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+
+
+def test_a_picture_that_does_not_fit_is_named(plain, refusal, tmp_path):
+    (tmp_path / "test_outputs").mkdir()
+    shutil.copy(plain, tmp_path / "plain.h5")
+    with file_size_limit(20_000):
+        error = refusal("wgan", "--generator=plain.h5", "--count=900", "--seed=1")
+    assert "test_outputs/plain_900_seed1.png: File too large" in error
+
+
+@pytest.mark.parametrize("size", [0, 4096, 28_672, 200_000])
+def test_a_generator_that_does_not_fit_is_named(size, plain, tmp_path):
+    generator = generator_file.load(plain, conditional=False)
+    with file_size_limit(size), pytest.raises(OSError) as raised:
+        generator_file.save(generator, tmp_path / "full.h5")
+    assert raised.value.filename == str(tmp_path / "full.h5")
+    assert list(tmp_path.iterdir()) == []
 
 
 # flags

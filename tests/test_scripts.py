@@ -316,6 +316,24 @@ def test_drawn_images_are_a_data_set(name, files, tmp_path, monkeypatch, capsys)
     assert "drawn.npz exists" in capsys.readouterr().err
 
 
+def test_a_data_set_that_another_sampler_wrote_meanwhile_is_kept(
+    files, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    save = np.savez_compressed
+
+    def save_late(path, **arrays):
+        Path("drawn.npz").write_text("another's")
+        save(path, **arrays)
+
+    monkeypatch.setattr(np, "savez_compressed", save_late)
+    arguments = [f"--generator={files}/plain.h5", "--npz=drawn.npz", "--count=9"]
+    assert main("lsgan", arguments, monkeypatch) == 2
+    assert "drawn.npz exists" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["drawn.npz"]
+    assert Path("drawn.npz").read_text() == "another's"
+
+
 @pytest.mark.parametrize("different", [False, True])
 def test_twelve_samplers_at_once_into_one_folder(different, tmp_path):
     path = tmp_path / "test_outputs" / "generator_seed1.png"
