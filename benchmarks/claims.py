@@ -2,21 +2,23 @@
 
 Trains the GANs that the chapter compares under equal conditions, with several seeds, scores
 them, and writes a table and pictures: batch normalization in the discriminator of DCGAN and
-WGAN (Fig. 8.5), DCGAN against LSGAN, CGAN against ACGAN (Fig. 8.11), WGAN's coverage along
-training, and the sample grids of all (Fig. 8.4, 8.7 and 8.10). Figures show seed 1.
+WGAN (Fig. 8.5), DCGAN against LSGAN, CGAN against ACGAN (Fig. 8.11), coverage and digits' shares
+along training, WGAN's estimate of the distance, how far grids move, and the sample grids of all
+(Fig. 8.4, 8.7 and 8.10). Figures show seed 1.
 
 Each run is the script itself, in a folder of its own. Started again, it goes on where it was
 stopped, trains nothing twice, and lets runs grow when --steps does.
 """
 
 import argparse
-import csv
 import json
 import subprocess
 import sys
 from pathlib import Path
 from statistics import mean, stdev
 
+from benchmarks import along_training
+from benchmarks.along_training import save
 from lib import cli, data, evaluation, flag_types, generator_file
 from lib.files import atomic
 from lib.folder import sample_grids
@@ -160,28 +162,6 @@ def plot_digits(folders: dict[str, Path], path: Path, count: int = 5) -> None:
     save(figure, path)
 
 
-def plot_coverage(folders: dict[str, Path], path: Path) -> None:
-    """Precision and coverage along training."""
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    keys = "precision", "coverage"
-    for axes, key in zip(figure.subplots(1, 2, sharey=True), keys, strict=True):
-        for label, folder in folders.items():
-            with open(folder / "history.csv", newline="") as file:
-                rows = [row for row in csv.DictReader(file) if row.get(key)]
-            steps = [int(row["step"]) for row in rows]
-            axes.plot(steps, [float(row[key]) for row in rows], ".-", label=label)
-        axes.set(xlabel="step", ylabel=key, ylim=(-0.03, 1.03))
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-    axes.legend()
-    save(figure, path)
-
-
-def save(figure: Figure, path: Path) -> None:
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=100)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -218,7 +198,9 @@ def compare(args: argparse.Namespace) -> None:
 
     first = {label: runs[0] for label, runs in folders.items()}
     plot_grids(first, args.output_dir / "grids.png")
-    plot_coverage(first, args.output_dir / "coverage.png")
+    along_training.plot_curves(first, args.output_dir / "curves.png")
+    if critics := {label: run for label, run in first.items() if label.startswith("wgan")}:
+        along_training.plot_estimates(critics, args.output_dir / "estimates.png")
     if conditional := {label: first[label] for label in CONDITIONAL if label in first}:
         plot_digits(conditional, args.output_dir / "digits.png")
     facts = read_facts(next(iter(first.values())))
@@ -231,6 +213,9 @@ def compare(args: argparse.Namespace) -> None:
     )
     if conditional:
         text += f"\n{digit_table(found)}\n"
+    text += f"\n{along_training.movement_table(first)}\n"
+    for label, run in critics.items():
+        text += f"\n{label}: {along_training.estimate_against_distance(run)}\n"
     with atomic(args.output_dir / "claims.md") as path:
         path.write_text(text)
     print(text)

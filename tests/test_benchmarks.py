@@ -4,10 +4,11 @@ import json
 import subprocess
 import sys
 
-from benchmarks import claims, flops, spread
-from lib import evaluation
+from benchmarks import along_training, claims, flops, spread
+from lib import evaluation, pictures
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import ROOT
@@ -131,8 +132,34 @@ def test_claims_are_not_trained_twice(few_images, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="2"):  # nor is the result of 5 steps passed off as of 4
         run(4)
     assert "| acgan |" in text
-    for picture in "grids.png", "digits.png", "coverage.png":
+    for picture in "grids.png", "digits.png", "curves.png":
         assert min(plt.imread(tmp_path / picture).shape[:2]) > 90
+
+
+def test_movement_between_grids(tmp_path, monkeypatch):
+    monkeypatch.setattr(along_training, "real_distance", lambda: 10.0)
+    first = np.random.default_rng(1).uniform(size=(16, 28, 28, 1))
+    second, third = first.copy(), np.zeros_like(first)
+    second[:4, :5, :5] = 1 - first[:4, :5, :5]
+    for step, images in enumerate((first, second, third)):
+        (tmp_path / f"0000{step}.png").write_bytes(pictures.encode(images))
+    steps, moved = along_training.movement(tmp_path)
+    assert steps == [0, 1, 2]
+    apart = np.abs(2 * first[:4, :5, :5] - 1).reshape(4, -1)
+    expected = [np.linalg.norm(apart, axis=1).sum() / 16]
+    expected += [np.linalg.norm(second.reshape(16, -1), axis=1).mean()]
+    np.testing.assert_allclose(moved, np.divide(expected, 10), rtol=5e-3)
+
+
+def test_estimate_against_distance(tmp_path):
+    estimates, distances = [9.0, 5.0, -1.0, 2.0], ["300.0", "", "4.0", "80.0"]
+    lines = ["step,wasserstein_estimate,frechet_distance"]
+    rows = zip(estimates, distances, strict=True)
+    lines += [f"{50 * i},{e},{d}" for i, (e, d) in enumerate(rows)]
+    (tmp_path / "history.csv").write_text("\n".join(lines))
+    text = along_training.estimate_against_distance(tmp_path)
+    assert "distance 1.00, over 3 points from step 0 to 150" in text
+    assert along_training.rank_correlation([1, 2, 3, 4], [1, 4, 9, 2]) == pytest.approx(0.4)
 
 
 def test_spread(few_images, monkeypatch, capsys):
