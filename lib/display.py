@@ -87,7 +87,8 @@ def header(place: Path, draw: data.Sampler, params: Namespace, done: int) -> str
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     devices = kind if replicas == 1 else f"{replicas} replicas on {kind}"
-    images = f"{len(draw.x_train):,} images of {params.data or 'MNIST'}"
+    source = Path(params.data).name if params.data else "MNIST"
+    images = f"{len(draw.x_train):,} images of {source}"
     step = f"resumed after step {done:,} of" if done else "steps:"
     line = (
         f"{params.model_name}: {images}, {devices}, {params.precision}, seed {params.seed}, "
