@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import socket
 import struct
 import subprocess
@@ -45,6 +46,11 @@ def main(name, arguments, monkeypatch):
     except SystemExit as end:
         return end.code
     return 0
+
+
+def saved(output):
+    """The path that a sampling script printed."""
+    return Path(re.search(r"^saved (\S+)", output, re.MULTILINE)[1])
 
 
 def train(name, folder, dataset, *flags, steps=10, meddle=None):

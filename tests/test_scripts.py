@@ -1,26 +1,14 @@
 """The scripts as a user runs them: train, sample, and be told what is wrong."""
 
-import multiprocessing
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from lib import data, gan, generator_file
-from lib.files import atomic, write_new
-
-import h5py
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from helpers import CONDITIONAL, FEW_STEPS, ROOT, SCRIPTS, main, run_script, script
-from tensorflow import keras
-
-
-def saved(output):
-    """The path that a sampling script printed."""
-    return Path(re.search(r"^saved (\S+)", output, re.MULTILINE)[1])
+from helpers import CONDITIONAL, FEW_STEPS, ROOT, SCRIPTS, main, run_script, saved, script
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -69,203 +57,6 @@ def test_the_whole_step_is_one_graph(name, tmp_path, mnist):
     assert len(calls) in [times * (11 if name == "wgan" else 2) for times in (1, 2)]
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """Generators of Keras 3, of Keras 2, and what they draw from noise of 0.5."""
-    folder = tmp_path_factory.mktemp("generators")
-    noise, labels = keras.Input((100,)), keras.Input((10,))
-    gan.generator(noise, 28).save(folder / "plain.h5")
-    gan.generator(noise, 28, labels=labels).save(folder / "conditional.h5")
-    codes = [keras.Input((1,)), keras.Input((1,))]
-    gan.generator(noise, 28, labels=labels, codes=codes).save(folder / "infogan.h5")
-    gan.discriminator(keras.Input((28, 28, 1))).save(folder / "discriminator.h5")
-    keras2 = """if True:
-        import numpy as np
-        from keras2_listings import Input, build_generator
-        plain, conditional = build_generator(), build_generator(Input((10,)))
-        noise, labels = np.full((2, 100), 0.5), np.eye(10)[:2]
-        for model in plain, conditional:  # averages that differ from those of a new network
-            model.compile("sgd", "mse")
-            x = [noise, labels] if model is conditional else noise
-            model.fit(x, np.ones((2, 28, 28, 1)), verbose=0)
-            name = "conditional" if model is conditional else "plain"
-            model.save(f"keras2_{name}.h5")
-            np.save(f"keras2_{name}.npy", model.predict(x, verbose=0))
-    """
-    tests = str(Path(__file__).parent)
-    subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.append({tests!r})\n{keras2}"],
-        check=True,
-        cwd=folder,
-        capture_output=True,
-    )
-    whole = (folder / "plain.h5").read_bytes()
-    (folder / "truncated.h5").write_bytes(whole[: len(whole) // 2])
-    (folder / "empty.h5").write_bytes(b"")
-    (folder / "text.h5").write_text("no HDF5")
-    (folder / "folder.h5").mkdir()
-    (folder / "other.txt").write_bytes(whole)
-    with h5py.File(folder / "foreign.h5", "w") as file:
-        file["data"] = [1, 2, 3]
-    (folder / "half.h5").write_bytes(whole)
-    with h5py.File(folder / "half.h5", "r+") as file:
-        weights = file["model_weights"]
-        del weights[next(name for name in weights if name.startswith("dense"))]
-    return folder
-
-
-@pytest.mark.parametrize("name", ["plain", "conditional"])
-def test_generators_of_keras_2_draw_the_same_here(name, files):
-    model = generator_file.load(files / f"keras2_{name}.h5", name == "conditional")
-    noise, labels = np.full((2, 100), 0.5), np.eye(10)[:2]
-    images = model.predict([noise, labels] if name == "conditional" else noise, verbose=0)
-    np.testing.assert_allclose(images, np.load(files / f"keras2_{name}.npy"), atol=1e-5)
-
-
-def test_no_code_of_a_file_is_run(files, tmp_path):
-    trap = tmp_path / "ran"
-    model = gan.generator(keras.Input((100,)), 28)
-    path = str(trap)
-    spring = keras.layers.Lambda(lambda x: (open(path, "w").close(), x)[1])
-    keras.Model(model.input, spring(model.output)).save(tmp_path / "lambda.h5")
-    trap.unlink()  # building the model sprang it
-    loaded = generator_file.load(tmp_path / "lambda.h5", conditional=False)
-    loaded.predict(np.zeros((1, 100)), verbose=0)
-    assert not trap.exists()
-    keras.models.load_model(tmp_path / "lambda.h5", safe_mode=False)
-    assert trap.exists()  # so it was a trap
-
-
-@pytest.mark.parametrize(
-    "name, arguments, message",
-    [
-        ("wgan", ["--generator=missing.h5"], "there is no file missing.h5"),
-        ("wgan", ["--generator=folder.h5"], "folder.h5 is no .h5 file"),
-        ("wgan", ["--generator="], "is no .h5 file"),
-        ("wgan", ["--generator=other.txt"], "other.txt is no .h5 file"),
-        ("wgan", ["--generator=empty.h5"], "doesn't hold a whole generator"),
-        ("wgan", ["--generator=text.h5"], "doesn't hold a whole generator"),
-        ("wgan", ["--generator=truncated.h5"], "doesn't hold a whole generator"),
-        ("wgan", ["--generator=foreign.h5"], "doesn't hold a whole generator"),
-        ("wgan", ["--generator=half.h5"], "doesn't hold a whole generator"),
-        ("wgan", ["--generator=discriminator.h5"], "doesn't hold a whole generator"),
-        ("wgan", ["--generator=infogan.h5"], "takes latent codes"),
-        ("wgan", ["--generator=conditional.h5"], "acgan-mnist.py or cgan-mnist.py"),
-        ("lsgan", ["--generator=keras2_conditional.h5"], "acgan-mnist.py or cgan-mnist.py"),
-        ("acgan", ["--generator=plain.h5"], "wgan-mnist.py, lsgan-mnist.py or dcgan-mnist.py"),
-        ("cgan", ["--generator=keras2_plain.h5"], "wgan-mnist.py, lsgan-mnist.py or dcgan-mnist"),
-        ("acgan", ["--generator=conditional.h5", "--digit=10"], "choose from 0 to 9"),
-        ("acgan", ["--generator=conditional.h5", "--digit=-1"], "'-1' is no whole number"),
-        ("acgan", ["--generator=conditional.h5", "--digit=three"], "'three' is no whole number"),
-        ("acgan", ["--generator=conditional.h5", "--count=0"], "'0' is no whole number"),
-        ("wgan", ["--generator=plain.h5", "--digit=3"], "acgan-mnist.py and cgan-mnist.py"),
-        ("acgan", ["--digit=3"], "--digit goes with --generator"),
-        ("wgan", ["--interpolate"], "--interpolate goes with --generator"),
-        ("wgan", ["--train-steps=0"], "'0' is no whole number"),
-        ("wgan", ["--train-steps=-5"], "'-5' is no whole number"),
-        ("wgan", ["--batch-size=0"], "'0' is no whole number"),
-        ("wgan", ["--n-critic=0"], "'0' is no whole number"),
-        ("wgan", ["--lr=nan"], "'nan' is no number"),
-        ("wgan", ["--clip-value=-1"], "'-1' is no number"),
-        ("wgan", ["--train"], "unrecognized arguments: --train"),
-        ("wgan", ["--generator=plain.h5", "--lr=5e-5"], "--lr goes with training"),
-        ("wgan", ["--generator=plain.h5", "--resume"], "--resume goes with training"),
-        ("acgan", ["--generator=conditional.h5", "--evaluate", "--digit=1"], "--digit doesn't go"),
-        ("wgan", ["--model-name=a/b"], "'a/b' is no name"),
-        ("wgan", ["--data=own.npz", "--evaluate-interval=9"], "--against-mnist"),
-        ("wgan", ["--data=missing.npz"], "missing.npz"),
-        ("acgan", ["--data=text.h5"], "text.h5 is no .npz file"),
-        ("wgan", ["--output-dir=text.h5"], "text.h5"),
-        ("wgan", ["--output-dir=/dev/null/below"], "/dev/null"),
-        ("wgan", ["--generator=plain.h5", "--output-dir=text.h5"], "text.h5"),
-        ("wgan", ["--resume"], "no checkpoint to resume from"),
-        ("wgan", ["--resume", "--overwrite"], "exclude each other"),
-    ],
-)
-def test_bad_input_is_one_line(name, arguments, message, files, monkeypatch, capfd):
-    monkeypatch.chdir(files)
-    before = {path: path.stat().st_mtime_ns for path in files.rglob("*")}
-    assert main(name, arguments, monkeypatch) == 2
-    error = capfd.readouterr().err
-    assert error.count("\n") == 1
-    assert error.startswith(f"{name}-mnist.py: ")
-    assert message in error
-    assert {path: path.stat().st_mtime_ns for path in files.rglob("*")} == before
-
-
-def sample(name, arguments, files, monkeypatch, capsys):
-    monkeypatch.chdir(files)
-    assert main(name, arguments, monkeypatch) == 0
-    output = capsys.readouterr().out
-    return output, plt.imread(saved(output))
-
-
-def test_seed_repeats_a_sample(files, monkeypatch, capsys):
-    def draw(seed):
-        arguments = ["--generator=plain.h5", f"--seed={seed}"]
-        return sample("wgan", arguments, files, monkeypatch, capsys)[1]
-
-    np.testing.assert_array_equal(draw(1), draw(1))
-    assert (draw(1) != draw(2)).any()
-
-
-def test_count_and_digit(files, monkeypatch, capsys):
-    arguments = ["--generator=conditional.h5", "--count=10", "--digit=7"]
-    output, picture = sample("acgan", arguments, files, monkeypatch, capsys)
-    assert "7 7 7 7\n7 7 7 7\n7 7\n" in output
-    assert "conditional_digit7_10_seed" in output
-    # 3 rows of 4, each image with 2 pixels of gap around, doubled
-    assert picture.shape[:2] == (2 * (3 * 30 + 2), 2 * (4 * 30 + 2))
-    assert (picture[-60:, 140:] == 1).all()  # the last two places stay empty
-
-
-def test_random_digits_are_printed(files, monkeypatch, capsys):
-    arguments = ["--generator=conditional.h5", "--seed=1"]
-    output, _ = sample("cgan", arguments, files, monkeypatch, capsys)
-    rows = output.splitlines()[1:5]
-    assert [len(row.split()) for row in rows] == [4, 4, 4, 4]
-    digits = {int(digit) for row in rows for digit in row.split()}
-    assert digits <= set(range(10))
-    assert len(digits) > 3
-
-
-def test_interpolation_walks_in_equal_steps():
-    model = gan.generator(keras.Input((100,)), 28, labels=keras.Input((10,)))
-    noise, labels = data.sample_inputs(model, 16, None, seed=1, interpolate=True)
-    rows = np.reshape(noise, (4, 4, 100))
-    steps = np.diff(rows, axis=1)
-    np.testing.assert_allclose(steps, np.repeat(steps[:, :1], 3, axis=1), atol=1e-6)
-    assert np.abs(steps).max(axis=(1, 2)).min() > 0.1
-    digits = np.argmax(labels, axis=1).reshape(4, 4)
-    np.testing.assert_array_equal(digits, np.repeat(digits[:, :1], 4, axis=1))
-
-
-def test_plot_images_puts_each_image_in_its_place(tmp_path):
-    noise = keras.Input((16,))
-    images = keras.layers.Reshape((4, 4, 1))(noise)
-    values = np.repeat(np.linspace(0, 0.9, 10, dtype="float32")[:, None], 16, axis=1)
-    path = gan.plot_images(
-        keras.Model(noise, images), values, step=7, model_name=tmp_path / "some_model"
-    )
-    assert path == tmp_path / "some_model" / "00007.png"
-    picture = plt.imread(path)[..., 0]
-    assert picture.shape == (2 * (3 * 6 + 2), 2 * (4 * 6 + 2))
-    places = picture[4:, 4:].reshape(3, 12, 4, 12)[:, :8, :, :8].swapaxes(1, 2)
-    means = places.mean(axis=(2, 3)).ravel()
-    np.testing.assert_allclose(means[:10], values[:, 0], atol=1 / 255)
-    np.testing.assert_array_equal(means[10:], 1)
-
-
-def test_a_failing_writer_leaves_the_old_file(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), atomic(path) as temporary:
-        temporary.write_text("half of the n")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
-
-
 def test_own_data(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (30, 12, 12), np.uint8)
@@ -282,73 +73,6 @@ def test_own_data(tmp_path, monkeypatch, capsys):
     assert "choose from 0 to 2" in capsys.readouterr().err
 
 
-def test_no_sample_replaces_another(files, tmp_path, monkeypatch, capsys):
-    def draw(source):
-        shutil.copy(files / source, tmp_path / "generator.h5")
-        return sample(
-            "wgan", ["--generator=generator.h5", "--seed=1"], tmp_path, monkeypatch, capsys
-        )
-
-    first, *_ = draw("plain.h5")
-    other, *_ = draw("keras2_plain.h5")
-    again, *_ = draw("keras2_plain.h5")
-    assert saved(first) == Path("test_outputs/generator_seed1.png")
-    assert saved(other) == saved(again) == Path("test_outputs/generator_seed1-2.png")
-    assert "--seed=1 draws it again" in first
-
-
-@pytest.mark.parametrize("name", ["lsgan", "cgan"])
-def test_drawn_images_are_a_data_set(name, files, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    source = "conditional" if name in CONDITIONAL else "plain"
-    arguments = [f"--generator={files}/{source}.h5", "--npz=drawn.npz", "--count=60", "--seed=1"]
-    assert main(name, arguments, monkeypatch) == 0
-    with np.load("drawn.npz") as arrays:
-        assert set(arrays) == {"x_train"} | ({"y_train"} if name in CONDITIONAL else set())
-        images = arrays["x_train"]
-    model = generator_file.load(files / f"{source}.h5", name in CONDITIONAL)
-    inputs = data.sample_inputs(model, 60, None, seed=1)
-    drawn = model.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
-    np.testing.assert_allclose(images / 255, drawn[..., 0], atol=0.5001 / 255)
-    assert main(name, ["--data=drawn.npz", *FEW_STEPS], monkeypatch) == 0
-    assert Path(f"{name}_drawn.h5").exists()
-    assert main(name, arguments, monkeypatch) == 2  # a data set isn't replaced
-    assert "drawn.npz exists" in capsys.readouterr().err
-
-
-def test_a_data_set_that_another_sampler_wrote_meanwhile_is_kept(
-    files, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.chdir(tmp_path)
-    save = np.savez_compressed
-
-    def save_late(path, **arrays):
-        Path("drawn.npz").write_text("another's")
-        save(path, **arrays)
-
-    monkeypatch.setattr(np, "savez_compressed", save_late)
-    arguments = [f"--generator={files}/plain.h5", "--npz=drawn.npz", "--count=9"]
-    assert main("lsgan", arguments, monkeypatch) == 2
-    assert "drawn.npz exists" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["drawn.npz"]
-    assert Path("drawn.npz").read_text() == "another's"
-
-
-@pytest.mark.parametrize("different", [False, True])
-def test_twelve_samplers_at_once_into_one_folder(different, tmp_path):
-    path = tmp_path / "test_outputs" / "generator_seed1.png"
-    contents = [bytes([number if different else 0]) * 2**18 for number in range(12)]
-    processes = multiprocessing.get_context("fork")
-    samplers = [processes.Process(target=write_new, args=(path, content)) for content in contents]
-    for sampler in samplers:
-        sampler.start()
-    for sampler in samplers:
-        sampler.join()
-    assert [sampler.exitcode for sampler in samplers] == [0] * 12
-    found = [picture.read_bytes() for picture in path.parent.iterdir()]
-    assert sorted(found) == sorted(set(contents))
-
-
 def test_another_script_does_not_resume_a_run(tmp_path, mnist, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.savez("數字.npz", x_train=mnist.x_train[:64, ..., 0])
@@ -362,8 +86,8 @@ def test_another_script_does_not_resume_a_run(tmp_path, mnist, monkeypatch, caps
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams(closed, files, tmp_path):
-    command = f"{sys.executable} {ROOT}/wgan-mnist.py --generator={files}/plain.h5 {closed}"
+def test_closed_streams(closed, plain, tmp_path):
+    command = f"{sys.executable} {ROOT}/wgan-mnist.py --generator={plain} {closed}"
     assert subprocess.run(command, shell=True, check=False, cwd=tmp_path).returncode == 0
     assert len(list(tmp_path.glob("test_outputs/*.png"))) == 1
 
@@ -396,12 +120,12 @@ def test_without_tensorflow_one_line_says_what_to_install(tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["module://missing", "module://aborting"])
-def test_a_toolkit_that_fails_costs_the_window_alone(backend, files, tmp_path, monkeypatch):
+def test_a_toolkit_that_fails_costs_the_window_alone(backend, plain, tmp_path, monkeypatch):
     (tmp_path / "aborting.py").write_text("import os\nos.abort()\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("MPLBACKEND", backend)
     monkeypatch.setenv("DISPLAY", ":77")
-    done = run_script("wgan", f"--generator={files}/plain.h5", cwd=tmp_path)
+    done = run_script("wgan", f"--generator={plain}", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1].startswith("no window")
     assert (tmp_path / saved(done.stdout)).exists()
