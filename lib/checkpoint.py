@@ -2,11 +2,10 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 from lib.errors import UserError, file_errors
-from lib.files import flush
+from lib.files import flush, remove
 from lib.tf import tf
 
 import numpy as np
@@ -48,10 +47,16 @@ class Progress(tf.train.experimental.PythonState):
         }
 
 
+def parts(folder: Path) -> list[Path]:
+    """All that checkpoints in a run's folder are made of, and what a killed save left."""
+    paths = (folder / "checkpoints").glob("ckpt-*")
+    return [path for path in paths if re.fullmatch(r"ckpt-[1-9]\d{0,17}(_temp|\..+)", path.name)]
+
+
 def found(folder: Path) -> list[str]:
     """The path prefixes of all checkpoints in a run's folder, whole or not, the newest first."""
-    names = {path.name.partition(".")[0] for path in (folder / "checkpoints").glob("ckpt-*")}
-    steps = [int(name[5:]) for name in names if re.fullmatch(r"ckpt-[1-9]\d{0,17}", name)]
+    names = [path.name.partition(".") for path in parts(folder)]
+    steps = {int(name[5:]) for name, dot, _ in names if dot}
     return [str(folder / "checkpoints" / f"ckpt-{step}") for step in sorted(steps, reverse=True)]
 
 
@@ -155,6 +160,6 @@ class Checkpoints:
     def _keep(self, *prefixes: str | None) -> None:
         """Remove all other checkpoints, and what a killed save left."""
         kept = {Path(prefix).name for prefix in prefixes if prefix}
-        for path in self.place.glob("ckpt-*"):
+        for path in parts(self.place.parent):
             if path.name.partition(".")[0] not in kept:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                remove(path)

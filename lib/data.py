@@ -19,6 +19,9 @@ MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64
 # As many as ImageNet has, the most that conditional GANs are compared on. One-hot labels take
 # 4 bytes a class and image.
 MAX_CLASSES = 1000
+# Of larger images the generator's first layer alone, which grows with their area, has more than
+# 50 million weights.
+MAX_SIDE = 256
 
 
 class Dataset(NamedTuple):
@@ -60,12 +63,11 @@ def load(path: str | Path | None = None, labels: bool = True) -> Dataset:
             dtype != np.uint8
             or shape[1:] not in {(side, side), (side, side, 1)}
             or shape[0] == 0
-            or side == 0
-            or side % 4
+            or side not in range(4, MAX_SIDE + 1, 4)
         ):
             raise UserError(
                 f"x_train in {path} is {dtype} {shape}: it must be uint8 (N, side, side) or "
-                "(N, side, side, 1) with a side divisible by 4"
+                f"(N, side, side, 1) with a side divisible by 4, up to {MAX_SIDE}"
             )
         # the array and the tensor that is drawn from
         memory.require(2 * prod(shape), f"x_train in {path}", "give fewer images")

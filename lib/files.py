@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import shutil
 import textwrap
 import warnings
 from collections.abc import Iterator
@@ -85,6 +86,14 @@ def link_new(source: Path, path: Path) -> bool:
             return False
         os.replace(source, path)
     return True
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def leftovers(path: Path) -> Iterator[Path]:

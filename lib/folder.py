@@ -5,7 +5,6 @@ import math
 import os
 import platform
 import re
-import shutil
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from lib import checkpoint
 from lib.errors import UserError
-from lib.files import atomic, leftovers
+from lib.files import atomic, leftovers, remove
 from lib.tf import keras, tf
 
 import numpy as np
@@ -23,6 +22,8 @@ try:
     import fcntl
 except ImportError:  # Windows: two processes on one run go unnoticed there
     fcntl = None
+
+EVENTS = "tensorboard/events.out.tfevents"
 
 
 def of(params: Namespace) -> Path:
@@ -220,12 +221,10 @@ def _identity(facts: dict) -> dict:
 
 def _clear(folder: Path) -> None:
     """Remove the files of an earlier run, and no others; the next generator replaces its own."""
-    for name in "checkpoints", "tensorboard":
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in "run.json", "networks.txt", "history.csv", "losses.png", "training.gif":
+    for name in "run.json", "networks.txt", "history.csv", "losses.png", "training.gif", EVENTS:
         (folder / name).unlink(missing_ok=True)
-    for path in sample_grids(folder):
-        path.unlink()
+    for path in *checkpoint.parts(folder), *sample_grids(folder):
+        remove(path)
 
 
 def remove_leftovers(folder: Path) -> None:

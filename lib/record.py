@@ -3,7 +3,6 @@ an animation, its networks as a diagram.
 """
 
 import csv
-import shutil
 import struct
 import time
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from lib.errors import UserError, file_errors
 from lib.files import atomic
-from lib.folder import sample_grids
+from lib.folder import EVENTS, sample_grids
 from lib.tf import keras, tf
 
 from matplotlib.figure import Figure
@@ -31,9 +30,8 @@ class Record:
         self.folder = folder
         self.history = [*history]
         self.grids = []
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-        (folder / "tensorboard").mkdir()
-        self.events = tf.io.TFRecordWriter(str(folder / "tensorboard" / "events.out.tfevents"))
+        (folder / "tensorboard").mkdir(exist_ok=True)
+        self.events = tf.io.TFRecordWriter(str(folder / EVENTS))
         self._add_event(file_version="brain.Event:2")
         for row in history:
             self._add_scalars(row)

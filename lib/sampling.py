@@ -64,7 +64,7 @@ def draw(generator: keras.Model, output: Path, params: Namespace) -> None:
 
         length = f"_{params.seconds}s" if params.seconds else ""
         animation = path.with_name(f"{path.stem}{length}_walk.gif")
-        write_walk(generator, animation, params.seconds or 8, params.seed, params.digit)
+        animation = write_walk(generator, animation, params.seconds or 8, params.seed, params.digit)
         print(f"saved {animation}", flush=True)
     pictures.open_window(path)
 

@@ -1,10 +1,11 @@
 """An animation of the digits on a smooth, closed walk through the latent space."""
 
+import io
 from math import ceil
 from pathlib import Path
 
 from lib import data, memory
-from lib.files import atomic
+from lib.files import write_new
 from lib.tf import keras, tf
 
 import numpy as np
@@ -39,7 +40,7 @@ def closed_walk(points: np.ndarray, frames: int) -> np.ndarray:
 
 def write_walk(
     generator: keras.Model, path: str | Path, seconds: int, seed: int, digit: int | None = None
-) -> None:
+) -> Path:
     """Write an endless GIF of a walk that comes by about one random point a second.
 
     All digits of a conditional generator take the same walk side by side: what they have in
@@ -48,10 +49,13 @@ def write_walk(
 
     Args:
         generator: of noise, or of noise and labels.
-        path: of the GIF, in a folder that exists.
+        path: of the GIF.
         seconds: the length of the walk.
         seed: of the noise.
         digit: the only one to draw.
+
+    Returns:
+        The GIF's path. Another GIF that lies there is not replaced.
 
     Raises:
         UserError: the generator has no such digit; memory is too small.
@@ -74,11 +78,11 @@ def write_walk(
         inputs = [inputs, np.tile(labels, (frames, 1))]
     images = generator.predict(inputs, batch_size=100, verbose=0)
     images = np.rint(255 * images).astype(np.uint8)
-    write_gif(images.reshape(frames, count, *images.shape[1:3]), Path(path))
+    return write_new(Path(path), encode(images.reshape(frames, count, *images.shape[1:3])))
 
 
-def write_gif(images: np.ndarray, path: Path) -> None:
-    """Write images, uint8 (frames, count, side, side), as an endless GIF, five in a row."""
+def encode(images: np.ndarray) -> bytes:
+    """Images, uint8 (frames, count, side, side), as an endless GIF, five in a row."""
     frames, count, side, _ = images.shape
     rows, cols, pitch = ceil(count / COLS), min(count, COLS), side * ZOOM + GAP
     places = np.full((frames, rows * cols, pitch, pitch), 255, np.uint8)
@@ -87,11 +91,13 @@ def write_gif(images: np.ndarray, path: Path) -> None:
     grids = grids.reshape(frames, rows * pitch, cols * pitch)
     grids = np.pad(grids, ((0, 0), (0, GAP), (0, GAP)), constant_values=255)
     first, *others = [Image.fromarray(grid) for grid in grids]
-    with atomic(path) as temporary:
-        first.save(
-            temporary,
-            save_all=True,
-            append_images=others,
-            duration=round(1000 * FRAME_SECONDS),
-            loop=0,
-        )
+    buffer = io.BytesIO()
+    first.save(
+        buffer,
+        format="GIF",
+        save_all=True,
+        append_images=others,
+        duration=round(1000 * FRAME_SECONDS),
+        loop=0,
+    )
+    return buffer.getvalue()

@@ -230,6 +230,21 @@ def test_overwrite_keeps_the_generator_until_there_is_another(run, small):
     assert (run.parent / "lsgan_mnist.h5").read_bytes() == old
 
 
+def test_files_of_others_stay(run, small):
+    names = (
+        "notes.txt",
+        "tensorboard/notes.txt",
+        "checkpoints/ckpt-best.h5",
+        "checkpoints/ckpt-1a/x",
+    )
+    for name in names:
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_text("of others")
+    resume(run, small)
+    train("lsgan", run.parent, small, "--overwrite", steps=1)
+    assert [(run / name).read_text() for name in names] == ["of others"] * len(names)
+
+
 def test_what_replaces_a_file_is_on_the_disk_before(run, small, monkeypatch):
     """As a power cut leaves what was flushed, and anything of the rest."""
     events = []

@@ -143,6 +143,7 @@ def test_own_data_with_channels_and_without_labels(save, tmp_path):
         ({"x_train": np.zeros((6, 8, 8))}, "float64"),
         ({"x_train": np.zeros((6, 8, 4), np.uint8)}, "side"),
         ({"x_train": np.zeros((6, 10, 10), np.uint8)}, "divisible by 4"),
+        ({"x_train": np.zeros((6, 260, 260), np.uint8)}, "divisible by 4, up to 256"),
         ({"x_train": np.zeros(6, np.uint8)}, "side"),
         ({"x_train": np.zeros((6, 8, 8, 3), np.uint8)}, r"uint8 \(6, 8, 8, 3\)"),
         ({"x_train": np.zeros((0, 8, 8), np.uint8), "y_train": np.zeros(0, int)}, "x_train"),

@@ -80,7 +80,10 @@ def first_frame(generator, walks, digits):
 
 def test_write_walk(generator, tmp_path):
     conditional = len(generator.inputs) > 1
-    walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1)
+    path = walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1)
+    assert path == tmp_path / "walk.gif"
+    other = walk.write_walk(generator, path, seconds=2, seed=2)
+    assert other == tmp_path / "walk-2.gif"  # none is replaced
     images, durations = read(tmp_path / "walk.gif")
     assert images.shape == (40, 3 if conditional else 2, 5, 4, 4)
     assert durations == [50] * 40
