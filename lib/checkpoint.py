@@ -33,7 +33,14 @@ class Progress(tf.train.experimental.PythonState):
         return json.dumps([self.began, self.step, self.seconds, self.recent, self.history])
 
     def deserialize(self, string_value) -> None:
-        self.began, self.step, self.seconds, self.recent, self.history = json.loads(string_value)
+        """Raise a ValueError where the text, which may be a stranger's, is no such state."""
+        state = json.loads(string_value)
+        try:
+            if not is_progress(*state):
+                raise ValueError("no progress of a run")
+        except (AttributeError, LookupError, TypeError) as error:
+            raise ValueError("no progress of a run") from error
+        self.began, self.step, self.seconds, self.recent, self.history = state
 
     def begin(self, began: dict) -> None:
         """Begin, or go on with flags that may have changed since."""
@@ -42,9 +49,29 @@ class Progress(tf.train.experimental.PythonState):
     def means(self) -> dict[str, float]:
         """The mean of each metric since the last row."""
         return {
-            name: float(np.mean([values[name] for values in self.recent]))
-            for name in self.recent[0]
+            name: float(np.mean([values[name] for values in self.recent if name in values]))
+            for name in self.recent[-1]
         }
+
+
+def is_progress(began, step, seconds, recent, history) -> bool:
+    """Whether these can be a run's `Progress`, as far as anything depends on it.
+
+    Raises:
+        AttributeError, LookupError, TypeError: they can't.
+    """
+    rows = [row.items() for row in (*recent, *history)]
+    metrics = [value for row in rows for name, value in row if name != "step"]
+    steps = [step, *(row["step"] for row in history)]
+    return (
+        isinstance(recent, list)
+        and isinstance(history, list)
+        and isinstance(began["hyperparameters"], dict)
+        and isinstance(began["model_name"], str)
+        and isinstance(began["data_sha256"], str)
+        and all(type(step) is int and 0 < step < 2**31 for step in steps)
+        and all(isinstance(number, float) for number in [seconds, *metrics])
+    )
 
 
 def parts(folder: Path) -> list[Path]:

@@ -60,7 +60,8 @@ def claim(params: Namespace, began: dict) -> Iterator[Path]:
     """
     folder = of(params)
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a") as lock:
+    # for both: opening a pipe for one would wait for the other end
+    with open(os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666), "wb") as lock:
         try:
             if fcntl:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -221,10 +222,10 @@ def _identity(facts: dict) -> dict:
 
 def _clear(folder: Path) -> None:
     """Remove the files of an earlier run, and no others; the next generator replaces its own."""
+    for path in *checkpoint.parts(folder), *sample_grids(folder):  # first what may be resumed
+        remove(path)
     for name in "run.json", "networks.txt", "history.csv", "losses.png", "training.gif", EVENTS:
         (folder / name).unlink(missing_ok=True)
-    for path in *checkpoint.parts(folder), *sample_grids(folder):
-        remove(path)
 
 
 def remove_leftovers(folder: Path) -> None:

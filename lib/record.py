@@ -97,7 +97,7 @@ def plot_losses(history: list[dict[str, float]], path: Path) -> None:
     for name in history[0]:
         if name.endswith(("loss", "estimate")):
             style = {"linewidth": 1, "marker": "." if len(steps) == 1 else None}
-            axes.plot(steps, [row[name] for row in history], label=name, **style)
+            axes.plot(steps, [row.get(name) for row in history], label=name, **style)
     axes.set(xlabel="step")
     axes.legend()
     axes.grid(alpha=0.3)

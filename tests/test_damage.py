@@ -179,6 +179,34 @@ def test_a_damaged_run_json_is_written_anew(content, run, small, capsys):
     assert facts["started"] == began["started"]
 
 
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("began", {}),
+        ("began", []),
+        ("began", {"hyperparameters": [], "model_name": "lsgan_mnist", "data_sha256": ""}),
+        ("step", "6"),
+        ("step", 10**30),
+        ("step", -1),
+        ("seconds", "long"),
+        ("recent", "text"),
+        ("recent", [{"loss": "text"}]),
+        ("history", None),
+        ("history", [{"loss": 0.5}]),
+        ("history", [{"step": 0.5, "loss": 0.5}]),
+    ],
+)
+def test_a_strangers_checkpoint_is_refused(name, value, run, small):
+    newest = checkpoint.newest_whole(run)
+    progress = checkpoint.read_progress(newest)
+    setattr(progress, name, value)
+    tf.train.Checkpoint(progress=progress).write(newest)
+    before = snapshot(run.parent)
+    with pytest.raises(UserError, match="ckpt-6 is of another version of these scripts"):
+        resume(run, small)
+    assert snapshot(run.parent) == before
+
+
 def test_what_is_recorded_is_judged_as_if_typed(run, monkeypatch, capsys):
     """A stranger's checkpoint can't write elsewhere, nor ask for what no flag takes."""
     newest = checkpoint.newest_whole(run)
