@@ -24,6 +24,7 @@ except ImportError:  # Windows: two processes on one run go unnoticed there
     fcntl = None
 
 EVENTS = "tensorboard/events.out.tfevents"
+FILES = "run.json", "networks.txt", "history.csv", "losses.png", "training.gif", EVENTS
 
 
 def of(params: Namespace) -> Path:
@@ -170,7 +171,8 @@ def recorded_hyperparameters(folder: Path, parser: ArgumentParser) -> dict:
 
 def _remains(folder: Path) -> list[Path]:
     """What a run leaves before its first checkpoint, or when that is gone."""
-    return [path for path in (folder / "run.json", generator_path(folder)) if path.exists()]
+    paths = [*(folder / name for name in FILES), generator_path(folder), *sample_grids(folder)]
+    return [path for path in paths if path.exists()]
 
 
 def _check_beginning(folder: Path, before: dict, began: dict, params: Namespace) -> None:
@@ -224,7 +226,7 @@ def _clear(folder: Path) -> None:
     """Remove the files of an earlier run, and no others; the next generator replaces its own."""
     for path in *checkpoint.parts(folder), *sample_grids(folder):  # first what may be resumed
         remove(path)
-    for name in "run.json", "networks.txt", "history.csv", "losses.png", "training.gif", EVENTS:
+    for name in FILES:
         (folder / name).unlink(missing_ok=True)
 
 

@@ -29,6 +29,10 @@ else:
 
 keras, layers = tf.keras, tf.keras.layers
 
+# whatever ~/.keras/keras.json says for other projects
+keras.config.set_floatx("float32")
+keras.config.set_image_data_format("channels_last")
+
 # With several updates in one graph, TensorFlow 2.21's dependency optimizer drops control
 # edges that order reads and updates of a variable: in about every second WGAN run some
 # gradient was computed from a weight already updated. Without it, equal seeds give equal
