@@ -20,6 +20,7 @@ from statistics import mean, stdev
 from benchmarks import along_training
 from benchmarks.along_training import save
 from lib import cli, data, evaluation, flag_types, generator_file
+from lib.errors import UserError
 from lib.files import atomic
 from lib.folder import sample_grids
 
@@ -80,8 +81,22 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
 
 
 def read_facts(folder: Path) -> dict:
+    """The facts in a run's run.json; none where there is no run.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     path = folder / "run.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    if not path.exists():
+        return {}
+    try:
+        facts = json.loads(path.read_text())
+        facts["hyperparameters"].items()
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} is damaged: remove it, and resume the run by its script"
+        ) from error
+    return facts
 
 
 def score(folder: Path, steps: int) -> dict:

@@ -11,7 +11,7 @@ import json
 import shutil
 from pathlib import Path
 
-from benchmarks.claims import table
+from benchmarks.claims import read_facts, table
 from lib import cli, evaluation, folder, generator_file
 from lib.errors import UserError
 from lib.files import write
@@ -51,8 +51,7 @@ def publish(run: Path) -> None:
     Raises:
         UserError: no run is there, or one that hasn't ended.
     """
-    record = run / "run.json"
-    facts = json.loads(record.read_text()) if record.exists() else {}
+    facts = read_facts(run)
     if "ended" not in facts:
         raise UserError(f"no finished run lies in {run}: give the folder of one that has ended")
     source = folder.generator_path(run)

@@ -57,7 +57,8 @@ def claim(params: Namespace, began: dict) -> Iterator[Path]:
 
     Raises:
         UserError: another process holds it; a run lies there and isn't to be resumed or
-            replaced; the run to resume began otherwise, or there is none.
+            replaced; the run to resume began otherwise, or there is none; a folder stands where a
+            file goes, or the other way round.
     """
     folder = of(params)
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,6 +71,7 @@ def claim(params: Namespace, began: dict) -> Iterator[Path]:
             raise UserError(
                 f"another process trains in {folder}: wait, stop it, or give another --output-dir"
             ) from error
+        _check_places(folder)
         if params.resume:
             before = recorded(folder)
             _check_beginning(folder, before, began, params)
@@ -173,6 +175,18 @@ def _remains(folder: Path) -> list[Path]:
     """What a run leaves before its first checkpoint, or when that is gone."""
     paths = [*(folder / name for name in FILES), generator_path(folder), *sample_grids(folder)]
     return [path for path in paths if path.exists()]
+
+
+def _check_places(folder: Path) -> None:
+    """Refuse what a run would stumble over at its first save."""
+    folders = [folder / name for name in ("checkpoints", "tensorboard")]
+    odd = [path for path in _remains(folder) if path.is_dir()]
+    odd += [path for path in folders if path.exists() and not path.is_dir()]
+    if odd:
+        raise UserError(
+            f"{odd[0]} is in the way, a {'folder' if odd[0].is_dir() else 'file'}: remove it, or "
+            "give another --output-dir"
+        )
 
 
 def _check_beginning(folder: Path, before: dict, began: dict, params: Namespace) -> None:

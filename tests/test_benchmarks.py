@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from benchmarks import along_training, claims, flops, spread
+from benchmarks import along_training, claims, flops, publish, spread
 from lib import evaluation, pictures
 
 import matplotlib.pyplot as plt
@@ -160,6 +160,21 @@ def test_estimate_against_distance(tmp_path):
     text = along_training.estimate_against_distance(tmp_path)
     assert "distance 1.00, over 3 points from step 0 to 150" in text
     assert along_training.rank_correlation([1, 2, 3, 4], [1, 4, 9, 2]) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"hyperparameters": 1}', "[" * 100_000])
+@pytest.mark.parametrize("program", [claims, publish])
+def test_a_damaged_run_json_is_one_line(program, content, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "lsgan-seed1" / "lsgan_mnist"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text(content)
+    flags = ["--runs", "lsgan", "--seeds=1", f"--output-dir={tmp_path}"]
+    monkeypatch.setattr("sys.argv", ["program", *(flags if program is claims else [str(run)])])
+    with pytest.raises(SystemExit, match="2"):
+        program.main()
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "run.json is damaged" in error
 
 
 def test_spread(few_images, monkeypatch, capsys):

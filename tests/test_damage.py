@@ -258,6 +258,38 @@ def test_overwrite_keeps_the_generator_until_there_is_another(run, small):
     assert (run.parent / "lsgan_mnist.h5").read_bytes() == old
 
 
+@pytest.mark.parametrize("name", ["losses.png", "00004.png", "checkpoints", "tensorboard"])
+@pytest.mark.parametrize("flag", ["--resume", "--overwrite"])
+def test_a_folder_in_a_files_place_or_the_other_way_round(name, flag, run, small):
+    (run / name).rename(run / "elsewhere")
+    if (run / "elsewhere").is_dir():
+        (run / name).write_text("a file")
+    else:
+        (run / name).mkdir()
+    before = snapshot(run.parent)
+    with pytest.raises(UserError, match=f"{name} is in the way"):
+        train("lsgan", run.parent, small, flag, steps=STEPS + 1)
+    assert snapshot(run.parent) == before
+
+
+def test_overwrite_begins_anew_where_checkpoints_lie_elsewhere(run, small, capsys):
+    (run / "checkpoints").rename(run.parent / "larger disk")
+    (run / "checkpoints").symlink_to(run.parent / "larger disk")
+    train("lsgan", run.parent, small, "--overwrite", steps=2)
+    assert "steps: 2" in capsys.readouterr().out
+    assert checkpoint.found(run) == [str(run / "checkpoints" / f"ckpt-{step}") for step in (2, 1)]
+
+
+@pytest.mark.parametrize("name", ["history.csv", "00500.png", "tensorboard/events.out.tfevents"])
+def test_what_may_be_a_run_is_not_written_over(name, tmp_path, small):
+    path = tmp_path / "lsgan_mnist" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("of somebody")
+    with pytest.raises(UserError, match=f"a run without a checkpoint left .*{name}"):
+        train("lsgan", tmp_path, small)
+    assert path.read_text() == "of somebody"
+
+
 def test_files_of_others_stay(run, small):
     names = (
         "notes.txt",

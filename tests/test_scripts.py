@@ -1,5 +1,6 @@
 """The scripts as a user runs them: train, sample, and be told what is wrong."""
 
+import json
 import re
 import subprocess
 import sys
@@ -90,6 +91,14 @@ def test_closed_streams(closed, plain, tmp_path):
     command = f"{sys.executable} {ROOT}/wgan-mnist.py --generator={plain} {closed}"
     assert subprocess.run(command, shell=True, check=False, cwd=tmp_path).returncode == 0
     assert len(list(tmp_path.glob("test_outputs/*.png"))) == 1
+
+
+def test_keras_settings_of_other_projects_change_nothing(plain, tmp_path, monkeypatch):
+    settings = {"floatx": "float16", "image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    done = run_script("wgan", f"--generator={plain}", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.fixture
