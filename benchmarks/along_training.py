@@ -1,6 +1,7 @@
 """What histories and sample grids show along training: curves, WGAN's estimate, a steady look."""
 
 import csv
+import functools
 from itertools import pairwise
 from pathlib import Path
 
@@ -126,6 +127,7 @@ def grid_images(path: Path) -> np.ndarray:
     return cells.reshape(-1, SIDE, SIDE)
 
 
+@functools.cache
 def real_distance() -> float:
     """The mean distance between two training images of one digit."""
     images, labels = data.load()
