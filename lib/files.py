@@ -65,18 +65,20 @@ def write_new(path: Path, content: bytes) -> Path:
     first, number = path, 1
     with temporary_beside(path) as temporary:
         temporary.write_bytes(content)
-        flush(temporary)
         while not link_new(temporary, path):
             if path.is_file() and path.read_bytes() == content:
                 break
             number += 1
             path = first.with_stem(f"{first.stem}-{number}")
-        flush(path.parent)
     return path
 
 
 def link_new(source: Path, path: Path) -> bool:
-    """Give a file another name, unless something has that, be it made in the same moment."""
+    """Give a file another name, unless something has that, be it made in the same moment.
+
+    Both are on the disk itself then.
+    """
+    flush(source)
     try:
         os.link(source, path)
     except FileExistsError:
@@ -85,6 +87,7 @@ def link_new(source: Path, path: Path) -> bool:
         if path.exists():
             return False
         os.replace(source, path)
+    flush(path.parent)
     return True
 
 

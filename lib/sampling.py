@@ -102,8 +102,6 @@ def write_dataset(generator: keras.Model, params: Namespace) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.temporary_beside(path) as temporary:
         np.savez_compressed(temporary, **arrays)
-        files.flush(temporary)
         if not files.link_new(temporary, path):  # another sampler's, meanwhile
             raise exists
-        files.flush(path.parent)
     print(f"saved {len(images):,} images in {path}\n--seed={params.seed} draws them again")
