@@ -90,10 +90,8 @@ class ChapterDraws:
 
 def keras2(name, precision, batch_size):
     """The chapter's listing on Keras 2."""
-    import lib  # noqa: F401  (imports TensorFlow quietly)
+    from lib.tf import tf
     from tests import keras2_listings
-
-    import tensorflow as tf
 
     # on, as TensorFlow has it by itself
     tf.config.optimizer.set_experimental_options({"dependency_optimization": True})
@@ -114,9 +112,7 @@ def torch(name, precision, batch_size, variant):
 
 def matmul(precision):
     """The product of two square matrices, as fast as TensorFlow multiplies."""
-    import lib  # noqa: F401  (imports TensorFlow quietly)
-
-    import tensorflow as tf
+    from lib.tf import tf
 
     dtype = precision.removeprefix("mixed_")
     factors = tf.cast(tf.random.normal((2, MATRIX_SIDE, MATRIX_SIDE), seed=SEED), dtype)

@@ -31,9 +31,7 @@ def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
         # what names no file is standard output, or has a text of TensorFlow's
         place = error.filename or "standard output"
         reason = f"{place}: {error.strerror}" if error.errno else error
-        advice = (
-            "make room" if "No space" in str(error) else "check it, or give another --output-dir"
-        )
+        advice = "make room" if "No space" in str(error) else "check it, or write elsewhere"
         parser.exit(2, f"{parser.prog}: {reason}: {advice}\n")
     except Stopped as stopped:
         parser.exit(stopped.status, f"{parser.prog}: {stopped}\n")

@@ -1,11 +1,12 @@
 """The scripts' flags. Nothing here imports TensorFlow, so that a wrong flag is told at once."""
 
 import argparse
-import importlib.util
+import importlib
 import os
 import re
 import signal
 import sys
+import textwrap
 from functools import partial
 from pathlib import Path
 
@@ -54,15 +55,17 @@ class Parser(argparse.ArgumentParser):
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell's `&` has it
             signal.signal(signal.SIGINT, lambda *_: os._exit(130))
         self.parse_args()
-        for package in "tensorflow", "numpy", "matplotlib":
-            if importlib.util.find_spec(package) is None:
-                self.exit(
-                    2, f"{self.prog}: {package} is not installed: pip install -r requirements.txt\n"
-                )
-        try:
-            importlib.import_module("matplotlib")
-        except ValueError:
-            self.exit(2, f"{self.prog}: MPLBACKEND names no backend of matplotlib: unset it\n")
+        for module, setting in ("matplotlib", "MPLBACKEND"), ("lib.tf", "~/.keras/keras.json"):
+            try:
+                importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                why = f"{error.name} is not installed: pip install -r requirements.txt"
+            except Exception as error:  # noqa: BLE001  (of nonsense anything may come)
+                reason = textwrap.shorten(f"{type(error).__name__}: {error}", 120)
+                why = f"importing fails ({reason}): mend {setting}, or the installation"
+            else:
+                continue
+            self.exit(2, f"{self.prog}: {why}\n")
 
     def add_flag(self, group, name: str, on_resume: str | None = None, shared=True, **settings):
         """Declare a flag of training.

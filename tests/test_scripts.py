@@ -140,9 +140,14 @@ def test_a_toolkit_that_fails_costs_the_window_alone(backend, plain, tmp_path, m
     assert (tmp_path / saved(done.stdout)).exists()
 
 
-def test_an_unknown_backend_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setenv("MPLBACKEND", "nonsense")
+@pytest.mark.parametrize(
+    "variable, value", [("MPLBACKEND", "nonsense"), ("KERAS_HOME", "with-nonsense")]
+)
+def test_settings_of_nonsense_are_one_line(variable, value, tmp_path, monkeypatch):
+    (tmp_path / "with-nonsense").mkdir()
+    (tmp_path / "with-nonsense/keras.json").write_text('["float32"]')
+    monkeypatch.setenv(variable, value)
     done = run_script("wgan", "--generator=some.h5", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "MPLBACKEND" in done.stderr
+    assert {"MPLBACKEND": "MPLBACKEND", "KERAS_HOME": "keras.json"}[variable] in done.stderr
