@@ -93,9 +93,15 @@ def newest_whole(folder: Path) -> str | None:
 
 
 def is_whole(prefix: str) -> bool:
-    """Whether all of a checkpoint can be read: TensorFlow finds what is damaged by checksums."""
-    if not all(path.is_file() for path in Path(prefix).parent.glob(f"{Path(prefix).name}.*")):
-        return False
+    """Whether all of a checkpoint is there: TensorFlow finds what is damaged by checksums.
+
+    Raises:
+        OSError: a file may not be read, which TensorFlow doesn't tell from damage.
+    """
+    for path in Path(prefix).parent.glob(f"{Path(prefix).name}.*"):
+        if not path.is_file():
+            return False
+        path.open("rb").close()
     try:
         reader = tf.train.load_checkpoint(prefix)
         for name in reader.get_variable_to_shape_map():

@@ -1,5 +1,6 @@
 """The folder of a run: whose it is, what lies in it, and the facts of the run."""
 
+import errno
 import json
 import math
 import os
@@ -71,6 +72,9 @@ def claim(params: Namespace, began: dict) -> Iterator[Path]:
             raise UserError(
                 f"another process trains in {folder}: wait, stop it, or give another --output-dir"
             ) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):  # of clusters' disks
+                raise
         _check_places(folder)
         if params.resume:
             before = recorded(folder)

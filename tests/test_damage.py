@@ -1,5 +1,6 @@
 """Runs whose files are damaged, missing, or not what they were: never lost, never begun again."""
 
+import errno
 import json
 import os
 import shutil
@@ -97,6 +98,15 @@ def test_a_run_goes_on_from_the_older_checkpoint(part, damage, run, finished, sm
     left = sorted(path.name for path in (run / "checkpoints").glob("ckpt-*"))
     assert left == sorted(f"ckpt-{step}.{part}" for step in (4, 6) for part in PARTS)
     assert not [*run.glob(".tmp*"), *run.parent.glob(".tmp*")]
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(run, monkeypatch):
+    def refuse(path, mode):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)  # root may read everything
+    with pytest.raises(PermissionError, match="ckpt-6"):
+        checkpoint.newest_whole(run)
 
 
 def remove_checkpoints(run):

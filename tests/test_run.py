@@ -1,6 +1,7 @@
 """Runs that are stopped, killed, repeated, and go wrong."""
 
 import csv
+import errno
 import json
 import multiprocessing
 import os
@@ -192,6 +193,16 @@ def test_two_processes_on_one_run(tmp_path, mnist):
     train("lsgan", tmp_path, mnist, steps=2, meddle=start_another)
     assert refused[0].returncode == 2
     assert "another process trains in lsgan_mnist" in refused[0].stderr
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
+def test_a_file_system_without_locks(number, tmp_path, mnist, monkeypatch):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    train("lsgan", tmp_path, mnist, steps=1)
+    assert (tmp_path / "lsgan_mnist.h5").exists()
 
 
 def test_divergence_stops_the_run(tmp_path, mnist):
