@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 from lib.errors import UserError, file_errors
@@ -183,8 +184,11 @@ class Checkpoints:
         """
         taken = int(self.newest.rpartition("-")[2]) if self.newest else 0
         prefix = str(self.place / f"ckpt-{max(step, taken + 1)}")
-        with file_errors():
-            self.state.write(prefix)
+        try:
+            with file_errors():
+                self.state.write(prefix)
+        finally:
+            shutil.rmtree(f"{prefix}_temp", ignore_errors=True)  # of a disk that got full
         for path in *self.place.glob(f"{Path(prefix).name}.*"), self.place, self.place.parent:
             flush(path)
         self._keep(self.newest, prefix)

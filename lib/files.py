@@ -7,7 +7,7 @@ import shutil
 import textwrap
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lib.errors import UserError
@@ -30,7 +30,8 @@ def temporary_beside(path: Path) -> Iterator[Path]:
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what kept it from being written says why
+            temporary.unlink()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import re
 from collections.abc import Callable
 
@@ -50,6 +51,14 @@ def file_ending(suffix: str) -> Callable[[str], str]:
         return text
 
     return convert
+
+
+def absolute_path(text: str) -> str:
+    """An argparse type: a path, to be found from any folder."""
+    try:
+        return os.path.abspath(text)
+    except OSError as error:
+        raise argparse.ArgumentTypeError("there is no current folder: go to one") from error
 
 
 def file_name(text: str) -> str:

@@ -10,7 +10,7 @@ import textwrap
 from functools import partial
 from pathlib import Path
 
-from lib.flag_types import devices, file_ending, file_name, number, whole_number
+from lib.flag_types import absolute_path, devices, file_ending, file_name, number, whole_number
 from lib.streams import fold, one_line, open_streams
 
 
@@ -154,7 +154,7 @@ def add_run_flags(parser: Parser) -> None:
     add(
         "--data",
         metavar="FILE.npz",
-        type=os.path.abspath,
+        type=absolute_path,
         on_resume="change",
         shared=False,
         help="x_train, and y_train for acgan and cgan, in MNIST's layout (MNIST)",

@@ -31,7 +31,8 @@ class Record:
         self.history = [*history]
         self.grids = []
         (folder / "tensorboard").mkdir(exist_ok=True)
-        self.events = tf.io.TFRecordWriter(str(folder / EVENTS))
+        with file_errors():
+            self.events = tf.io.TFRecordWriter(str(folder / EVENTS))
         self._add_event(file_version="brain.Event:2")
         for row in history:
             self._add_scalars(row)
@@ -77,7 +78,8 @@ class Record:
     def _add_event(self, **fields) -> None:
         # tf.summary would ask for TensorBoard to be installed where the run is.
         event = tf.compat.v1.Event(wall_time=time.time(), **fields)
-        self.events.write(event.SerializeToString())
+        with file_errors():
+            self.events.write(event.SerializeToString())
 
 
 def write_table(history: list[dict[str, float]], path: Path) -> None:

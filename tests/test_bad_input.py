@@ -55,6 +55,14 @@ def test_names_that_are_not_utf8(flag, refusal):
     assert "isn't UTF-8: rename it" in refusal("wgan", flag)
 
 
+def test_a_current_folder_that_is_gone(refusal, tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "there is no current folder" in refusal("wgan", "--data=own.npz")
+
+
 # files that can't be written
 
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -280,6 +281,26 @@ def test_a_folder_in_a_files_place_or_the_other_way_round(name, flag, run, small
     with pytest.raises(UserError, match=f"{name} is in the way"):
         train("lsgan", run.parent, small, flag, steps=STEPS + 1)
     assert snapshot(run.parent) == before
+
+
+def test_events_that_cannot_be_written(run, small):
+    events = run / "tensorboard" / "events.out.tfevents"
+    events.unlink()
+    events.symlink_to("/proc/no/such/folder/events")
+    with pytest.raises(OSError, match="events.out.tfevents"):
+        resume(run, small)
+
+
+def test_a_save_that_fails_leaves_no_part(run, small):
+    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_000_000, hard))  # enough for the generator
+    try:
+        with pytest.raises(OSError, match="ckpt-7"):
+            resume(run, small)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert checkpoint.newest_whole(run) == str(run / "checkpoints" / "ckpt-6")
+    assert not [*run.rglob("ckpt-7*")]
 
 
 def test_overwrite_begins_anew_where_checkpoints_lie_elsewhere(run, small, capsys):
