@@ -75,10 +75,16 @@ def is_progress(began, step, seconds, recent, history) -> bool:
     )
 
 
-def parts(folder: Path) -> list[Path]:
-    """All that checkpoints in a run's folder are made of, and what a killed save left."""
+def parts(folder: Path, name: str = r"ckpt-[1-9]\d{0,17}") -> list[Path]:
+    """All that checkpoints in a run's folder are made of, and what killed saves left.
+
+    Args:
+        folder: the run's.
+        name: of a checkpoint, or a pattern; by default of any.
+    """
     paths = (folder / "checkpoints").glob("ckpt-*")
-    return [path for path in paths if re.fullmatch(r"ckpt-[1-9]\d{0,17}(_temp|\..+)", path.name)]
+    kinds = r"_temp|(\.index|\.data-\d{5}-of-\d{5})(\.tempstate\d+)?"
+    return [path for path in paths if re.fullmatch(f"{name}({kinds})", path.name)]
 
 
 def found(folder: Path) -> list[str]:
@@ -99,7 +105,7 @@ def is_whole(prefix: str) -> bool:
     Raises:
         OSError: a file may not be read, which TensorFlow doesn't tell from damage.
     """
-    for path in Path(prefix).parent.glob(f"{Path(prefix).name}.*"):
+    for path in parts(Path(prefix).parents[1], Path(prefix).name):
         if not path.is_file():
             return False
         path.open("rb").close()
@@ -189,7 +195,8 @@ class Checkpoints:
                 self.state.write(prefix)
         finally:
             shutil.rmtree(f"{prefix}_temp", ignore_errors=True)  # of a disk that got full
-        for path in *self.place.glob(f"{Path(prefix).name}.*"), self.place, self.place.parent:
+        files = parts(self.place.parent, Path(prefix).name)
+        for path in *files, self.place, self.place.parent:
             flush(path)
         self._keep(self.newest, prefix)
         self.newest = prefix

@@ -13,6 +13,8 @@ from lib.errors import Finished, Stopped, UserError
 from lib.flags import Parser
 from lib.tf import keras, tf
 
+import matplotlib
+
 
 @contextmanager
 def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
@@ -33,6 +35,9 @@ def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
         reason = f"{place}: {error.strerror}" if error.errno else error
         advice = "make room" if "No space" in str(error) else "check it, or write elsewhere"
         parser.exit(2, f"{parser.prog}: {reason}: {advice}\n")
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        advice = "choose a smaller --batch-size or --count, or close other programs"
+        parser.exit(2, f"{parser.prog}: memory ran out: {advice}\n")
     except Stopped as stopped:
         parser.exit(stopped.status, f"{parser.prog}: {stopped}\n")
     except KeyboardInterrupt:
@@ -56,6 +61,7 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
     with one_line_errors(parser):
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)  # after `Parser.begin`
+        matplotlib.rcdefaults()  # whatever a matplotlibrc says for other projects
         params = parser.parse_args()
         if params.resume:
             recorded = folder.recorded_hyperparameters(folder.of(params), parser)

@@ -184,12 +184,12 @@ def _remains(folder: Path) -> list[Path]:
 def _check_places(folder: Path) -> None:
     """Refuse what a run would stumble over at its first save."""
     folders = [folder / name for name in ("checkpoints", "tensorboard")]
-    odd = [path for path in _remains(folder) if path.is_dir()]
-    odd += [path for path in folders if path.exists() and not path.is_dir()]
-    if odd:
+    wrong = [(path, "file") for path in _remains(folder) if not path.is_file()]
+    wrong += [(path, "folder") for path in folders if path.exists() and not path.is_dir()]
+    if wrong:
+        path, kind = wrong[0]
         raise UserError(
-            f"{odd[0]} is in the way, a {'folder' if odd[0].is_dir() else 'file'}: remove it, or "
-            "give another --output-dir"
+            f"{path} is in the way, where a {kind} goes: remove it, or give another --output-dir"
         )
 
 

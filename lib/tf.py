@@ -31,6 +31,7 @@ keras, layers = tf.keras, tf.keras.layers
 
 # whatever ~/.keras/keras.json says for other projects
 keras.config.set_floatx("float32")
+keras.config.set_epsilon(1e-7)
 keras.config.set_image_data_format("channels_last")
 
 # With several updates in one graph, TensorFlow 2.21's dependency optimizer drops control

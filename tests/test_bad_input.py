@@ -7,12 +7,13 @@ import shutil
 import socket
 from contextlib import contextmanager
 
-from lib import data, generator_file, memory
+from lib import cli, data, generator_file, memory
 from lib.errors import UserError
-from lib.flags import one_line
+from lib.flags import Parser, one_line
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers import archive, script
 
 
@@ -187,6 +188,14 @@ def test_estimate_of_training(name, side, flags, measured):
 def test_more_samples_than_memory_holds_are_refused(flags, message, plain, refusal, tmp_path):
     shutil.copy(plain, tmp_path / "plain.h5")
     assert message in refusal("wgan", "--generator=plain.h5", *flags)
+
+
+@pytest.mark.parametrize("library", [tf, np])
+def test_memory_that_runs_out_all_the_same(library, capsys):
+    parser = Parser("", model_name="wgan_mnist")
+    with pytest.raises(SystemExit, match="2"), cli.one_line_errors(parser):
+        library.ones((2**22, 2**22))
+    assert capsys.readouterr().err.count("memory ran out: choose a smaller --batch-size") == 1
 
 
 def test_available_memory(tmp_path, monkeypatch):

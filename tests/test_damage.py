@@ -303,6 +303,14 @@ def test_a_save_that_fails_leaves_no_part(run, small):
     assert not [*run.rglob("ckpt-7*")]
 
 
+def test_a_pipe_in_a_files_place_is_not_waited_for(run, small):
+    events = run / "tensorboard" / "events.out.tfevents"
+    events.unlink()
+    os.mkfifo(events)
+    with pytest.raises(UserError, match="events.out.tfevents is in the way"):
+        resume(run, small)
+
+
 def test_overwrite_begins_anew_where_checkpoints_lie_elsewhere(run, small, capsys):
     (run / "checkpoints").rename(run.parent / "larger disk")
     (run / "checkpoints").symlink_to(run.parent / "larger disk")
@@ -321,17 +329,20 @@ def test_what_may_be_a_run_is_not_written_over(name, tmp_path, small):
     assert path.read_text() == "of somebody"
 
 
-def test_files_of_others_stay(run, small):
+def test_files_of_others_stay(run, small, capsys):
     names = (
         "notes.txt",
         "tensorboard/notes.txt",
         "checkpoints/ckpt-best.h5",
         "checkpoints/ckpt-1a/x",
+        "checkpoints/ckpt-4.index.bak",
+        "checkpoints/ckpt-6.mine/x",
     )
     for name in names:
         (run / name).parent.mkdir(exist_ok=True)
         (run / name).write_text("of others")
     resume(run, small)
+    assert "resumed after step 6" in capsys.readouterr().out
     train("lsgan", run.parent, small, "--overwrite", steps=1)
     assert [(run / name).read_text() for name in names] == ["of others"] * len(names)
 

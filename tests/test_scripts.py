@@ -93,12 +93,18 @@ def test_closed_streams(closed, plain, tmp_path):
     assert len(list(tmp_path.glob("test_outputs/*.png"))) == 1
 
 
-def test_keras_settings_of_other_projects_change_nothing(plain, tmp_path, monkeypatch):
+def test_settings_of_other_projects_change_nothing(plain, tmp_path, monkeypatch):
+    sample = ["wgan", f"--generator={plain}", "--seed=1"]
+    picture = tmp_path / saved(run_script(*sample, cwd=tmp_path).stdout)
+    before = picture.read_bytes()
+    picture.unlink()
     settings = {"floatx": "float16", "image_data_format": "channels_first"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    done = run_script("wgan", f"--generator={plain}", cwd=tmp_path)
+    (tmp_path / "matplotlibrc").write_text("image.origin: lower\nsavefig.format: pdf\n")
+    done = run_script(*sample, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
+    assert picture.read_bytes() == before
 
 
 @pytest.fixture
