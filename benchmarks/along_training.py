@@ -21,6 +21,7 @@ CURVES = {
     "total_variation": "total variation of the digits' shares",
 }
 SIDE = 28
+SMALLEST = 1e-3  # of WGAN's estimates: what is nearer to 0, or negative, is drawn linearly
 
 
 def scored_rows(folder: Path) -> list[dict[str, float]]:
@@ -64,10 +65,13 @@ def plot_estimates(folders: dict[str, Path], path: Path) -> None:
         )
         for values, name in (estimates, "WGAN's estimate"), (distances, "Fréchet distance"):
             row[0].plot(steps, values, ".-", label=name)
-        row[0].set(title=label, xlabel="step", yscale="log")
+        row[0].set(title=label, xlabel="step")
+        row[0].set_yscale("symlog", linthresh=SMALLEST)
         row[0].legend()
         points = row[1].scatter(estimates, distances, c=steps, s=12)
-        row[1].set(xlabel="WGAN's estimate", ylabel="Fréchet distance", xscale="log", yscale="log")
+        row[1].set(xlabel="WGAN's estimate", ylabel="Fréchet distance", yscale="log")
+        row[1].set_xscale("symlog", linthresh=SMALLEST)
+        row[1].set_xlim(min(estimates) - SMALLEST, 2 * max(estimates))
         figure.colorbar(points, ax=row[1], label="step")
         for axes in row:
             axes.grid(alpha=0.3)

@@ -100,6 +100,8 @@ def plot_losses(history: list[dict[str, float]], path: Path) -> None:
         if name.endswith(("loss", "estimate")):
             style = {"linewidth": 1, "marker": "." if len(steps) == 1 else None}
             axes.plot(steps, [row.get(name) for row in history], label=name, **style)
+    if "wasserstein_estimate" in history[0]:  # it falls from 100 to 0.001, and may be negative
+        axes.set_yscale("symlog", linthresh=1e-3)
     axes.set(xlabel="step")
     axes.legend()
     axes.grid(alpha=0.3)
