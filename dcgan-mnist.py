@@ -62,7 +62,7 @@ gan_step = gan.dcgan_step  # what the chapter's trainer takes; the other scripts
 
 def train(models, dataset, params):
     """The chapter's trainer, in lib/gan.py."""
-    gan.train(models, dataset.x_train, params)
+    gan.train(models, dataset.x_train, params, gan_step)
 
 
 def build_and_train_models(params):

@@ -88,8 +88,8 @@ def gan_step(models, draw, params):
     for _ in range(params.n_critic):
         real_images = draw.images()
         fake_images = generator(draw.noise(), training=False)
-        # an update each, where the paper's line 5 takes the joint gradient: the chapter has it
-        # that in a joint batch opposite labels cancel
+        # two updates, where the paper's line 5 takes the joint gradient: the chapter says that
+        # opposite labels cancel in a joint batch
         discriminator.train_step((real_images, real_labels))
         discriminator.train_step((fake_images, -real_labels))
         clip_weights(discriminator, params.clip_value)

@@ -19,7 +19,7 @@ from statistics import mean, stdev
 
 from benchmarks import along_training
 from benchmarks.along_training import save
-from lib import cli, data, evaluation, flag_types, generator_file
+from lib import checkpoint, cli, data, evaluation, flag_types, generator_file
 from lib.errors import UserError
 from lib.files import atomic
 from lib.folder import sample_grids
@@ -58,7 +58,8 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
     if facts.get("steps") == args.steps and facts["hyperparameters"].items() >= asked.items():
         return folder
     settings = [f"--{key.replace('_', '-')}={value}" for key, value in asked.items()]
-    resume = ["--resume"] if facts else []
+    # killed before its first checkpoint, a run begins anew
+    resume = ["--resume"] if checkpoint.found(folder) else ["--overwrite"] if facts else []
     command = [
         *(sys.executable, str(ROOT / f"{name}-mnist.py"), *switches, *settings, *resume),
         *(f"--seed={seed}", f"--output-dir={place}"),

@@ -13,11 +13,10 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from statistics import median
 
 from benchmarks import contenders, flops
-from lib import flag_types
+from lib import flag_types, folder
 
 GANS = ("dcgan", "cgan", "wgan", "lsgan", "acgan")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -154,9 +153,6 @@ def growth_row(name: str, sizes: list[int], rounds: int) -> str:
 
 def machine() -> str:
     """The machine, the versions and the seed."""
-    cpuinfo = Path("/proc/cpuinfo")
-    names = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.split(":")[1].strip() for line in names if line.startswith("model name")]
     versions = []
     for package in ("tensorflow", "keras", "tf_keras", "numpy", "torch"):
         try:
@@ -164,7 +160,7 @@ def machine() -> str:
         except PackageNotFoundError:
             versions.append(f"no {package}")
     return (
-        f"{os.cpu_count()} cores of {models[0] if models else platform.processor()}, "
+        f"{os.cpu_count()} cores of {folder.processor()}, "
         f"{platform.system()}, Python {platform.python_version()}, {', '.join(versions)}, "
         f"seed {contenders.SEED}"
     )

@@ -113,7 +113,7 @@ def is_whole(prefix: str) -> bool:
         reader = tf.train.load_checkpoint(prefix)
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
-    except (tf.errors.OpError, IndexError, RuntimeError, ValueError):
+    except (tf.errors.OpError, IndexError, MemoryError, RuntimeError, ValueError):
         return False
     return True
 

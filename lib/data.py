@@ -234,5 +234,5 @@ def sample_inputs(
 
 def check_digit(digit: int | None, num_labels: int) -> None:
     """Raise a UserError where a digit is asked for that isn't among the labels."""
-    if digit is not None and digit >= num_labels:
+    if digit is not None and not 0 <= digit < num_labels:
         raise UserError(f"digit {digit} is unknown here: choose from 0 to {num_labels - 1}")

@@ -195,8 +195,9 @@ def scratch_output(params: Namespace) -> Iterator[Namespace]:
     with TemporaryDirectory() as place, open(os.devnull, "w") as null, redirect_stdout(null):
         if params.resume:
             copytree(folder.of(params), Path(place) / params.model_name)
+        plot = params.plot_model and os.path.join(place, "networks.png")
         try:
-            yield Namespace(**vars(params) | {"output_dir": place, "plot_model": None})
+            yield Namespace(**vars(params) | {"output_dir": place, "plot_model": plot})
         except (UserError, Stopped) as error:
             error.args = (str(error).replace(place, output_dir),)
             raise
@@ -223,11 +224,11 @@ def mean_of_workers(value: tf.Tensor) -> tf.Tensor:
     return on_replicas(lambda: tf.identity(value))
 
 
-def any_worker(flag: bool) -> bool:
-    """Whether `flag` holds in any process of the cluster, each of which must ask."""
+def any_worker(*flags: bool) -> list[bool]:
+    """Whether each of the flags holds in any process of the cluster, all of which must ask."""
     if tf.distribute.get_strategy().cluster_resolver is None:
-        return flag
-    return bool(mean_of_workers(tf.constant(float(flag))) > 0)
+        return [*flags]
+    return [mean > 0 for mean in mean_of_workers(tf.constant(flags, tf.float32)).numpy()]
 
 
 def compile_step(step: Callable[..., dict], *arguments) -> Callable[[], dict]:

@@ -136,13 +136,14 @@ def dcgan_step(models, draw: data.Sampler, params) -> dict[str, tf.Tensor]:
     return step_metrics(discriminator, adversarial)
 
 
-def train(models, x_train, params) -> None:
+def train(models, x_train, params, step=dcgan_step) -> None:
     """The DCGAN trainer.
 
     Args:
         models: (generator, discriminator, adversarial), the last two compiled.
         x_train: uint8 (N, side, side, 1), or float32 in [0, 1].
         params: batch_size, latent_size, seed, and what `open_run` asks for.
+        step: takes models, draw and params, as `dcgan_step`.
 
     Raises:
         As `open_run`.
@@ -152,10 +153,10 @@ def train(models, x_train, params) -> None:
     generator, _, _ = models
     draw = data.Sampler(params, data.Dataset(x_train, None))
     plot = partial(plot_images, generator, draw.noise(16))
-    train_step = distribute.compile_step(dcgan_step, models, draw, params)
+    train_step = distribute.compile_step(step, models, draw, params)
     with open_run(models, draw, params, plot) as run:
-        for step in run.steps():
-            run.log(step, train_step())
+        for number in run.steps():
+            run.log(number, train_step())
 
 
 def step_metrics(discriminator: keras.Model, adversarial: keras.Model) -> dict[str, tf.Tensor]:

@@ -5,8 +5,8 @@
             run.log(step, train_step())
 
 The folder <output_dir>/<model_name>/ holds the sample grids (00500.png, ...),
-history.csv, losses.png, training.gif, TensorBoard events, run.json (the run's facts) and
-checkpoints. A checkpoint holds the complete state of the run; the history in all its
+history.csv, losses.png, training.gif, TensorBoard events, networks.txt, run.json (the run's
+facts) and checkpoints. A checkpoint holds the complete state of the run; the history in all its
 forms is written anew from there when a run is resumed.
 """
 
@@ -121,7 +121,8 @@ class Run:
         self.signals = signals
         self.progress = checkpoints.progress
         for grid in folder.sample_grids(place):
-            if int(grid.stem) == self.progress.step and not self._grid_due(self.progress.step):
+            step = int(grid.stem)
+            if step >= self.progress.step and not self._grid_due(step):
                 grid.unlink()  # of a stop, where the run now goes on
         self.record = record.Record(place, self.progress.history, self.progress.step)
         self.display = display.Display(params.train_steps)
@@ -140,13 +141,16 @@ class Run:
         """
         self.progress.step = step
         self.unread.append(metrics)
-        # asked once: a signal may come at any moment
-        stopping = distribute.any_worker(bool(self.signals)) and step < self.params.train_steps
+        # asked once: a signal may come at any moment, and workers' clocks differ
+        asked, overdue = distribute.any_worker(
+            bool(self.signals), time.monotonic() - self.saved > CHECKPOINT_SECONDS
+        )
+        stopping = asked and step < self.params.train_steps
         ending = stopping or step == self.params.train_steps
         scores_due = self.params.evaluate_interval and step % self.params.evaluate_interval == 0
         row_due = scores_due or step % self.params.log_interval == 0
         grid_due = self._grid_due(step)
-        save_due = grid_due or ending or time.monotonic() - self.saved > CHECKPOINT_SECONDS
+        save_due = grid_due or ending or overdue
 
         if row_due or save_due or time.monotonic() - self.shown > 0.5:
             self._read()
