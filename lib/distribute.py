@@ -113,7 +113,8 @@ def cluster(text: str) -> tf.distribute.Strategy:
         if not (
             jobs.keys() <= {"chief", "worker"}
             and len(jobs.get("chief", "")) <= 1
-            and all(re.fullmatch(r".+:\d+", place) for place in places.values())
+            and len({*places.values()}) == len(places)
+            and all(re.fullmatch(r"([^:]+|\[.+\]):\d+", place) for place in places.values())
             and all(0 < int(place.rpartition(":")[2]) < 2**16 for place in places.values())
         ):
             raise ValueError

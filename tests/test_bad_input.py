@@ -214,15 +214,17 @@ def test_available_memory(tmp_path, monkeypatch):
 # TF_CONFIG and messages
 
 
-def config(place="localhost:2222", **task):
+def config(*places, **task):
     task = {"type": "worker", "index": 0} | task
-    return json.dumps({"cluster": {"worker": [place]}, "task": task})
+    return json.dumps({"cluster": {"worker": places or ["localhost:2222"]}, "task": task})
 
 
 @pytest.mark.parametrize(
     "text, message",
     [
         ("[" * 100_000, "TF_CONFIG must name a cluster"),
+        (config("::1:2222"), "TF_CONFIG must name a cluster"),  # no brackets
+        (config("one:1", "one:1"), "TF_CONFIG must name a cluster"),
         ('{"cluster":' * 20_000, "TF_CONFIG must name a cluster"),
         (config(index=10**20), "TF_CONFIG must name a cluster"),
         (config(f"localhost:{'9' * 5000}"), "TF_CONFIG must name a cluster"),
