@@ -28,7 +28,7 @@ parser = flags.Parser(__doc__, model_name="wgan_mnist")
 parser.add_hyperparameter("--train-steps", 40000, "updates of the generator", on_resume="change")
 parser.add_hyperparameter("--lr", 5e-5, "alpha: learning rate of both optimizers")
 parser.add_hyperparameter("--clip-value", 0.01, "c: bound of the critic's weights")
-parser.add_hyperparameter("--batch-size", 64, "m: images a batch")
+parser.add_hyperparameter("--batch-size", 64, "m: images a batch, real, then as many fake")
 parser.add_hyperparameter("--n-critic", 5, "rounds of the critic a step", high=100)
 parser.add_hyperparameter("--latent-size", 100, "width of the noise z")
 parser.add_hyperparameter("--batch-norm", False, "batch normalization in the critic (Fig. 8.5)")
@@ -87,6 +87,7 @@ def gan_step(models, draw, params):
     real_labels = tf.ones((draw.batch_size, 1))
     for _ in range(params.n_critic):
         real_images = draw.images()
+        # inference mode: the listing draws these with `predict`, by moving averages
         fake_images = generator(draw.noise(), training=False)
         # two updates, where the paper's line 5 takes the joint gradient: the chapter says that
         # opposite labels cancel in a joint batch

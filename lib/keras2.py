@@ -1,6 +1,6 @@
 """What Keras 3 computes otherwise than Keras 2, for which the chapter was written.
 
-Here too, and nowhere else, is what needs Keras's private interfaces.
+Here too is what needs Keras's private interfaces, but for `generator_file.MemoryFile`.
 """
 
 import re
