@@ -1,9 +1,12 @@
 """The scripts as a user runs them: train, sample, and be told what is wrong."""
 
 import json
+import os
+import pty
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -84,6 +87,21 @@ def test_another_script_does_not_resume_a_run(tmp_path, mnist, monkeypatch, caps
     assert "another script's" in capsys.readouterr().err
     assert Path("lsgan_數字.h5").read_bytes() == before
     assert main("lsgan", go_on, monkeypatch) == 0
+
+
+def test_a_terminal_shows_a_bar_with_the_losses(tmp_path):
+    terminal, end = pty.openpty()
+    command = [sys.executable, ROOT / "lsgan-mnist.py", *FEW_STEPS]
+    with subprocess.Popen(command, stdout=end, cwd=tmp_path):
+        os.close(end)
+        shown = b""
+        with suppress(OSError):  # how Linux says that the other end is closed
+            while piece := os.read(terminal, 4096):
+                shown += piece
+    os.close(terminal)
+    last = shown.rpartition(b"\r\n")[0].split(b"4/4")[-1]
+    assert "━".encode() in last
+    assert re.match(rb".*s/step.* - d_loss: \d+\.\d+ - a_loss: \d", last), shown
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
