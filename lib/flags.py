@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import logging
 import os
 import re
 import signal
@@ -55,6 +56,7 @@ class Parser(argparse.ArgumentParser):
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell's `&` has it
             signal.signal(signal.SIGINT, lambda *_: os._exit(130))
         self.parse_args()
+        logging.getLogger("matplotlib").setLevel("ERROR")  # that it can't cache in this home
         for module, setting in ("matplotlib", "MPLBACKEND"), ("lib.tf", "~/.keras/keras.json"):
             try:
                 importlib.import_module(module)

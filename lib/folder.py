@@ -29,8 +29,18 @@ FILES = "run.json", "networks.txt", "history.csv", "losses.png", "training.gif",
 
 
 def of(params: Namespace) -> Path:
-    """The folder of the run that the flags describe."""
-    return Path(params.output_dir) / params.model_name
+    """The folder of the run that the flags describe.
+
+    Raises:
+        UserError: TensorFlow would take its path for a pattern when it reads checkpoints.
+    """
+    folder = Path(params.output_dir) / params.model_name
+    if "[" in str(folder) or (os.sep == "/" and "\\" in str(folder)):
+        raise UserError(
+            f"TensorFlow can't read checkpoints in {folder}, for the [ or \\: rename the folder, or "
+            "give another --output-dir"
+        )
+    return folder
 
 
 def generator_path(folder: Path) -> Path:

@@ -56,6 +56,12 @@ def test_names_that_are_not_utf8(flag, refusal):
     assert "isn't UTF-8: rename it" in refusal("wgan", flag)
 
 
+@pytest.mark.parametrize("name", ["runs [new]", "runs\\new"])
+@pytest.mark.parametrize("flags", [[], ["--resume"]])
+def test_a_folder_that_tensorflow_takes_for_a_pattern(name, flags, refusal):
+    assert "can't read checkpoints in runs" in refusal("lsgan", f"--output-dir={name}", *flags)
+
+
 def test_a_current_folder_that_is_gone(refusal, tmp_path, monkeypatch):
     gone = tmp_path / "gone"
     gone.mkdir()

@@ -125,6 +125,13 @@ def test_settings_of_other_projects_change_nothing(plain, tmp_path, monkeypatch)
     assert picture.read_bytes() == before
 
 
+def test_a_home_that_cannot_be_written(plain, tmp_path, monkeypatch):
+    monkeypatch.delenv("MPLCONFIGDIR", raising=False)
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    done = run_script("wgan", f"--generator={plain}", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.fixture
 def without_tensorflow(tmp_path, monkeypatch):
     """The environment of programs in which importing TensorFlow has them interrupted."""
