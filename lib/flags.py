@@ -1,4 +1,4 @@
-"""The scripts' flags. Nothing here imports TensorFlow, so that a wrong flag is told at once."""
+"""The scripts' flags. TensorFlow is imported after them, so that a wrong one is told at once."""
 
 import argparse
 import importlib
@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
         self.sampling = add_sampling_flags(self)
 
     def begin(self) -> None:
-        """End the program here if --help is asked or a flag is wrong; later, imports take seconds.
+        """End the program here if --help is asked or a flag is wrong; then import, which takes seconds.
 
         Ctrl-C ends it too, without a word, until `cli.main` takes over.
         """
