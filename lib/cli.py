@@ -72,6 +72,7 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
         if params.seed is None:
             params.seed = secrets.randbelow(2**32)
         if params.generator is not None:
+            signals.end_in_order()
             sampling.use_generator(params, parser.conditional)
             return
         keras.utils.set_random_seed(params.seed)

@@ -63,8 +63,9 @@ def absolute_path(text: str) -> str:
 
 def file_name(text: str) -> str:
     """An argparse type: a name for files, in no other folder."""
-    if not re.fullmatch(r"[\w-][\w.-]{,99}", text):
+    # file systems count bytes, and temporary files have longer names
+    if not re.fullmatch(r"[\w-][\w.-]*", text) or len(os.fsencode(text)) > 100:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no name of up to 100 letters, digits, '_', '-', '.'"
+            f"{text!r} is no name of letters, digits, '_', '-', '.', of up to 100 bytes"
         )
     return text

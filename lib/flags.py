@@ -57,7 +57,8 @@ class Parser(argparse.ArgumentParser):
             signal.signal(signal.SIGINT, lambda *_: os._exit(130))
         self.parse_args()
         logging.getLogger("matplotlib").setLevel("ERROR")  # that it can't cache in this home
-        for module, setting in ("matplotlib", "MPLBACKEND"), ("lib.tf", "~/.keras/keras.json"):
+        settings = {"matplotlib": "MPLBACKEND", "lib.tf": "~/.keras/keras.json", "h5py": "HDF5"}
+        for module, setting in settings.items():
             try:
                 importlib.import_module(module)
             except ModuleNotFoundError as error:
@@ -135,7 +136,8 @@ class Parser(argparse.ArgumentParser):
         if params.model_name is None:
             params.model_name = self.model_name
             if params.data:
-                own = re.sub(r"[^\w.-]+", "_", Path(params.data).stem)[:100]
+                own = re.sub(r"[^\w.-]+", "_", Path(params.data).stem)
+                own = own.encode()[:80].decode(errors="ignore")
                 params.model_name = f"{self.model_name.removesuffix('mnist')}{own}"
         params.named = params.model_name != self.model_name
         params.script = self.model_name

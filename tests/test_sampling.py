@@ -120,6 +120,7 @@ def test_no_code_of_a_file_is_run(files, tmp_path):
         ("wgan", ["--generator=plain.h5", "--resume"], "--resume goes with training"),
         ("acgan", ["--generator=conditional.h5", "--evaluate", "--digit=1"], "--digit doesn't go"),
         ("wgan", ["--model-name=a/b"], "'a/b' is no name"),
+        ("wgan", ["--model-name=" + 34 * "數"], "up to 100 bytes"),
         ("wgan", ["--data=own.npz", "--evaluate-interval=9"], "--against-mnist"),
         ("wgan", ["--data=missing.npz"], "missing.npz"),
         ("acgan", ["--data=text.h5"], "text.h5 is no .npz file"),

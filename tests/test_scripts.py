@@ -182,3 +182,12 @@ def test_settings_of_nonsense_are_one_line(variable, value, tmp_path, monkeypatc
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert {"MPLBACKEND": "MPLBACKEND", "KERAS_HOME": "keras.json"}[variable] in done.stderr
+
+
+def test_a_broken_package_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "h5py.py").write_text("raise ImportError('libhdf5.so: no such file')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = run_script("wgan", "--generator=some.h5", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "libhdf5.so: no such file" in done.stderr

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 from lib import checkpoint, signals
 
@@ -71,6 +72,19 @@ def test_a_closed_output_stops_the_run(tmp_path):
     (line,) = error.splitlines()
     assert "standard output can't be written, stopped after step" in line
     assert checkpoint.newest_whole(tmp_path / "lsgan_mnist")
+
+
+@pytest.mark.parametrize("signum", signals.STOP)
+def test_a_sampler_that_is_stopped_leaves_nothing(signum, plain, tmp_path):
+    flags = [f"--generator={plain}", "--npz=set.npz", "--count=20000"]
+    with start(ROOT / "wgan-mnist.py", *flags, cwd=tmp_path) as process:
+        while not (begun := list(tmp_path.iterdir())) and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signum)
+        assert process.stderr.read() == ""
+    assert begun
+    assert process.returncode == 128 + signum
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
