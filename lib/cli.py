@@ -72,8 +72,8 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
         if params.seed is None:
             params.seed = secrets.randbelow(2**32)
         if params.generator is not None:
-            signals.end_in_order()
-            sampling.use_generator(params, parser.conditional)
+            with signals.handled_by(signals.leave):
+                sampling.use_generator(params, parser.conditional)
             return
         keras.utils.set_random_seed(params.seed)
         keras.mixed_precision.set_global_policy(params.precision)

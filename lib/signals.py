@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
 
@@ -13,13 +13,31 @@ SIGPIPE = 13  # Windows has none
 
 
 @contextmanager
-def deferred() -> Iterator[list[int]]:
-    """Collect SIGINT, SIGTERM and SIGHUP instead of dying of them; a second SIGINT is deadly.
+def handled_by(handler: Callable) -> Iterator[None]:
+    """Have `handler` take SIGINT, SIGTERM and SIGHUP.
 
     Those that are ignored, as `nohup` and a shell's `&` have it, stay ignored.
     """
+    before = {signum: signal.getsignal(signum) for signum in STOP}
+    try:
+        for signum in STOP:
+            if before[signum] != signal.SIG_IGN:
+                signal.signal(signum, handler)
+        yield
+    finally:
+        for signum in STOP:
+            signal.signal(signum, before[signum])
+
+
+def leave(signum: int, _frame) -> None:
+    """A handler: end the program as an exception does, which leaves nothing half written."""
+    sys.exit(128 + signum)
+
+
+@contextmanager
+def deferred() -> Iterator[list[int]]:
+    """Collect SIGINT, SIGTERM and SIGHUP instead of dying of them; a second SIGINT is deadly."""
     received = []
-    handlers = {signum: signal.getsignal(signum) for signum in STOP}
     # A step is one native call, which Python's handlers wait for, and in which they count several
     # signals as one. Their numbers are sent on at once, to a thread.
     reader, writer = socket.socketpair()
@@ -27,13 +45,9 @@ def deferred() -> Iterator[list[int]]:
     Thread(target=die_of_the_second_ctrl_c, args=(reader,), daemon=True).start()
     descriptor = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     try:
-        for signum, handler in handlers.items():
-            if handler != signal.SIG_IGN:
-                signal.signal(signum, lambda signum, _frame: received.append(signum))
-        yield received
+        with handled_by(lambda signum, _frame: received.append(signum)):
+            yield received
     finally:
-        for signum, handler in handlers.items():
-            signal.signal(signum, handler)
         signal.set_wakeup_fd(descriptor)
         writer.close()
 
@@ -59,15 +73,6 @@ def tell(text: str) -> None:
     """Answer somebody at a terminal."""
     if sys.stderr.isatty():
         os.write(2, f"\n{text}\n".encode())
-
-
-def end_in_order() -> None:
-    """Have SIGINT, SIGTERM and SIGHUP end the program as an exception does, which leaves nothing
-    half written.
-    """
-    for signum in STOP:
-        if signal.getsignal(signum) != signal.SIG_IGN:
-            signal.signal(signum, lambda signum, _frame: sys.exit(128 + signum))
 
 
 def silence_output() -> None:

@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from helpers import CONDITIONAL, FEW_STEPS, main, saved
+from PIL import Image
 from tensorflow import keras
 
 
@@ -176,6 +177,17 @@ def test_random_digits_are_printed(files, monkeypatch, capsys):
     digits = {int(digit) for row in rows for digit in row.split()}
     assert digits <= set(range(10))
     assert len(digits) > 3
+
+
+def test_interpolation_draws_rows_and_a_walk(files, tmp_path, monkeypatch, capsys):
+    arguments = [f"--generator={files}/conditional.h5", "--interpolate", "--seconds=1", "--seed=1"]
+    output, _ = sample("acgan", arguments, tmp_path, monkeypatch, capsys)
+    rows = [set(line.split()) for line in output.splitlines()[1:5]]
+    assert [len(digits) for digits in rows] == [1] * 4
+    walk = Path("test_outputs/conditional_interpolated_seed1_1s_walk.gif")
+    assert f"saved {walk}" in output
+    with Image.open(tmp_path / walk) as gif:
+        assert gif.n_frames == 20
 
 
 def test_interpolation_walks_in_equal_steps():
