@@ -44,7 +44,7 @@ def plot_curves(folders: dict[str, Path], path: Path) -> None:
         else:
             axes.set_ylim(-0.03, 1.03)
         axes.set(xlabel="step", ylabel=label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
         axes.grid(alpha=0.3)
     axes.legend()
     save(figure, path)
