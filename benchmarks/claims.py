@@ -12,6 +12,7 @@ stopped, trains nothing twice, and lets runs grow when --steps does.
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from statistics import mean, stdev
 
 from benchmarks import along_training
 from benchmarks.along_training import save
-from lib import checkpoint, cli, data, evaluation, flag_types, generator_file
+from lib import checkpoint, cli, data, evaluation, flag_types, flags, generator_file, signals
 from lib.errors import UserError
 from lib.files import atomic
 from lib.folder import sample_grids
@@ -69,8 +70,10 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
     while process.returncode is None:
         try:
             process.wait()
-        except KeyboardInterrupt:  # the script got it too: it saves and ends
-            status = 130
+        except SystemExit as end:  # a signal: have the script save and end, if it didn't get it
+            status = end.code
+            if status != 128 + signal.SIGINT:
+                process.terminate()
     if status := process.returncode or status:
         print(
             f"claims: stopped at {label}, seed {seed}: call again with the same flags to go on, or "
@@ -179,9 +182,7 @@ def plot_digits(folders: dict[str, Path], path: Path, count: int = 5) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flags.OneLineParser(__doc__)
     positive = flag_types.whole_number(1)
     add = parser.add_argument
     add("--steps", type=positive, default=40000, help="of each run; may grow later (%(default)s)")
@@ -199,7 +200,7 @@ def main() -> None:
     if args.interval > args.steps:
         parser.error("an --interval beyond --steps gives no pictures")
 
-    with cli.one_line_errors(parser):
+    with cli.one_line_errors(parser), signals.handled_by(signals.leave):
         compare(args)
 
 

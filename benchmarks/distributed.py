@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.speed import machine
-from lib import data, flag_types
+from lib import data, flag_types, flags
 from tests.helpers import local_cluster
 
 import numpy as np
@@ -110,9 +110,7 @@ def on_paper(workers: int, gigabits: float, step: dict) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flags.OneLineParser(__doc__)
     positive = flag_types.whole_number(1)
     parser.add_argument("--gans", nargs="+", choices=("wgan", "lsgan"), default=("wgan", "lsgan"))
     parser.add_argument("--steps", type=positive, default=3, help="a turn (3)")

@@ -5,16 +5,13 @@ where it was trained, its SHA-256, and its scores, mean and standard deviation o
 the noise.
 """
 
-import argparse
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
-from benchmarks.claims import load, read_facts, table
-from lib import cli, evaluation, folder
-from lib.errors import UserError
-from lib.files import write
+from benchmarks.claims import load, table
+from lib import cli, evaluation, flags, folder
+from lib.files import reading, write
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 SEEDS = range(1, 6)
@@ -52,11 +49,9 @@ def publish(run: Path) -> None:
     Raises:
         UserError: no run is there, or one that hasn't ended.
     """
-    facts = read_facts(run)
-    if "ended" not in facts:
-        raise UserError(f"no finished run lies in {run}: give the folder of one that has ended")
     source = folder.generator_path(run)
-    content = source.read_bytes()
+    facts = read_facts(run / "run.json")
+    content, history = source.read_bytes(), (run / "history.csv").read_bytes()
     generator = load(run)
     print(f"scoring {source}", flush=True)
     facts["machine"].setdefault("processor", folder.processor())  # old runs didn't note it
@@ -66,32 +61,46 @@ def publish(run: Path) -> None:
         "quick_scores": evaluation.evaluate(generator, QUICK_SEED, QUICK_COUNT, quick=True),
     }
     write(PRETRAINED / source.name, content)
-    shutil.copy(run / "history.csv", PRETRAINED / f"{run.name}_history.csv")
+    write(PRETRAINED / f"{run.name}_history.csv", history)
     write(PRETRAINED / f"{run.name}.json", (json.dumps(facts, indent=2) + "\n").encode())
+
+
+def read_facts(path: Path) -> dict:
+    """The facts of a finished run.
+
+    Raises:
+        UserError: the file is missing, damaged, or of a run that hasn't ended.
+    """
+    with reading(path, ".json", "the facts of a finished run"):
+        facts = json.loads(path.read_text())
+        training_row(path.stem, facts)
+    return facts
+
+
+def training_row(name: str, facts: dict) -> str:
+    """Markdown: how and where a generator was trained."""
+    hours = facts["steps"] / facts["steps_per_second"] / 3600
+    given, machine = facts["hyperparameters"], facts["machine"]
+    return (
+        f"| `{name}.h5` | {facts['steps']} | {given['seed']} | {given['precision']} "
+        f"| {hours:.1f} | {machine['cores']} cores, {machine.get('processor')}, TensorFlow "
+        f"{facts['versions']['tensorflow']} | `{facts.get('sha256')}` |"
+    )
 
 
 def write_readme(real: list[dict]) -> None:
     """Write the tables of all generators that lie in pretrained/."""
-    found = {path.stem: json.loads(path.read_text()) for path in sorted(PRETRAINED.glob("*.json"))}
+    found = {path.stem: read_facts(path) for path in sorted(PRETRAINED.glob("*.json"))}
     training = ["| generator | steps | seed | precision | hours | where | SHA-256 |"]
     training.append("| --- | ---: | ---: | --- | ---: | --- | --- |")
-    for name, facts in found.items():
-        hours = facts["steps"] / facts["steps_per_second"] / 3600
-        given, machine = facts["hyperparameters"], facts["machine"]
-        training.append(
-            f"| `{name}.h5` | {facts['steps']} | {given['seed']} | {given['precision']} "
-            f"| {hours:.1f} | {machine['cores']} cores, {machine['processor']}, TensorFlow "
-            f"{facts['versions']['tensorflow']} | `{facts['sha256']}` |"
-        )
+    training += [training_row(name, facts) for name, facts in found.items()]
     scores = {"training images": real} | {name: facts["scores"] for name, facts in found.items()}
     text = README.format(training="\n".join(training), scores=table(scores), seeds=len(SEEDS))
     write(PRETRAINED / "README.md", text.encode())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flags.OneLineParser(__doc__)
     parser.add_argument("runs", nargs="*", metavar="RUN", type=Path, help="folder of a run")
     args = parser.parse_args()
     with cli.one_line_errors(parser):

@@ -5,7 +5,6 @@ see the same machine; figures are medians over the rounds, ratios medians of the
 within a round.
 """
 
-import argparse
 import os
 import platform
 import subprocess
@@ -16,7 +15,7 @@ from importlib.util import find_spec
 from statistics import median
 
 from benchmarks import contenders, flops
-from lib import flag_types, folder
+from lib import flag_types, flags, folder
 
 GANS = ("dcgan", "cgan", "wgan", "lsgan", "acgan")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -167,7 +166,7 @@ def machine() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = flags.OneLineParser(__doc__)
     parser.add_argument("--gans", nargs="+", choices=GANS, default=GANS)
     positive = flag_types.whole_number(1)
     parser.add_argument("--batch-size", type=positive, default=64, help="of the main table (64)")

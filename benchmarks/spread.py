@@ -7,11 +7,10 @@ images does to the scores that look at neighbours, the last columns say: the fir
 images against the first and against the last 5,000.
 """
 
-import argparse
 from functools import partial
 from statistics import mean, stdev
 
-from lib import cli, data, evaluation, flag_types, generator_file
+from lib import cli, data, evaluation, flag_types, flags, generator_file
 
 import numpy as np
 
@@ -38,9 +37,7 @@ def table(found: list[dict], halves: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flags.OneLineParser(__doc__)
     add = parser.add_argument
     add("--generator", metavar="FILE.h5", help="score its images (real ones)")
     add("--conditional", action="store_true", help="it is one of acgan's or cgan's")

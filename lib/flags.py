@@ -15,8 +15,36 @@ from lib.flag_types import absolute_path, devices, file_ending, file_name, numbe
 from lib.streams import fold, one_line, open_streams
 
 
-class Parser(argparse.ArgumentParser):
-    """The flags of a script: those that all have, and the algorithm's own. Errors are one line.
+class OneLineParser(argparse.ArgumentParser):
+    """Flags, of which a wrong one is told in one line.
+
+    Args:
+        description: the program's docstring.
+    """
+
+    def __init__(self, description: str):
+        super().__init__(
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
+
+    def exit(self, status=0, message=None):
+        if message:
+            message = one_line(message.rstrip("\n"))
+            if sys.stderr.isatty():
+                words, mark, command = message.partition("go on with: ")
+                # the command in one piece, to be copied
+                message = fold(words + mark.rstrip()) + (f"\n{command}" if mark else "")
+            message += "\n"
+        super().exit(status, message)
+
+
+class Parser(OneLineParser):
+    """The flags of a script: those that all have, and the algorithm's own.
 
     Args:
         description: the script's docstring.
@@ -25,11 +53,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, description: str, model_name: str, conditional: bool = False):
-        super().__init__(
-            description=description,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
+        super().__init__(description)
         self.model_name = model_name
         self.conditional = conditional
         self.recorded = {"seed": "keep", "against_mnist": "change"}
@@ -105,19 +129,6 @@ class Parser(argparse.ArgumentParser):
             kind = whole_number(1, high) if isinstance(default, int) else number
             settings = {"type": kind, "default": default, "help": f"{help} (%(default)s)"}
         self.add_flag(self.algorithm, name, on_resume, **settings)
-
-    def error(self, message: str):
-        self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
-
-    def exit(self, status=0, message=None):
-        if message:
-            message = one_line(message.rstrip("\n"))
-            if sys.stderr.isatty():
-                words, mark, command = message.partition("go on with: ")
-                # the command in one piece, to be copied
-                message = fold(words + mark.rstrip()) + (f"\n{command}" if mark else "")
-            message += "\n"
-        super().exit(status, message)
 
     def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
         """The flags, refused where they don't go together.

@@ -163,8 +163,10 @@ def test_estimate_against_distance(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"hyperparameters": 1}', "[" * 100_000])
-@pytest.mark.parametrize("program", [claims, publish])
-def test_a_damaged_run_json_is_one_line(program, content, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "program, message", [(claims, "is damaged"), (publish, "doesn't hold the facts")]
+)
+def test_a_damaged_run_json_is_one_line(program, message, content, tmp_path, monkeypatch, capsys):
     run = tmp_path / "lsgan-seed1" / "lsgan_mnist"
     run.mkdir(parents=True)
     (run / "run.json").write_text(content)
@@ -174,7 +176,7 @@ def test_a_damaged_run_json_is_one_line(program, content, tmp_path, monkeypatch,
         program.main()
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "run.json is damaged" in error
+    assert f"run.json {message}" in error
 
 
 def test_spread(few_images, monkeypatch, capsys):
