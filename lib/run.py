@@ -182,12 +182,12 @@ class Run:
             self._add_row({})
         if not self._grid_due(self.progress.step):
             self._add_grid()
-        folder.write_facts(self.place, self.progress.began, **facts)
-        self._save()
+        self._save(**facts)
 
-    def _save(self) -> None:
+    def _save(self, **facts) -> None:
         self.progress.seconds = self.clock.seconds()
         generator_file.save(self.generator, folder.generator_path(self.place), self.params.data)
+        folder.write_facts(self.place, self.progress.began, **facts)  # not before what they tell of
         self.record.draw()
         self.checkpoints.save(self.progress.step)  # the last: what it speaks of is there by now
         self.saved = time.monotonic()

@@ -323,3 +323,16 @@ def test_kills_at_random_moments(tmp_path, mnist):
     for ours, theirs in zip(generator.get_weights(), uninterrupted.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert results(tmp_path, "lsgan") == results(tmp_path / "whole", "lsgan")
+
+
+def test_a_run_whose_last_save_fails_has_not_ended(mnist, tmp_path):
+    generator = tmp_path / "lsgan_mnist.h5"
+
+    def obstruct(step, _models):
+        if step == 10:
+            generator.unlink()
+            generator.mkdir()
+
+    with pytest.raises(OSError, match="lsgan_mnist.h5"):
+        train("lsgan", tmp_path, mnist, meddle=obstruct)
+    assert "ended" not in json.loads((tmp_path / "lsgan_mnist/run.json").read_text())
