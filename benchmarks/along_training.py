@@ -6,7 +6,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from lib import data
-from lib.files import atomic
+from lib.errors import UserError
+from lib.files import atomic, reading
 from lib.folder import sample_grids
 from lib.pictures import GAP
 
@@ -21,14 +22,31 @@ CURVES = {
     "total_variation": "total variation of the digits' shares",
 }
 SIDE = 28
+ADVICE = "train the run anew"
 SMALLEST = 1e-3  # of WGAN's estimates: what is nearer to 0, or negative, is drawn linearly
 
 
-def scored_rows(folder: Path) -> list[dict[str, float]]:
-    """The rows of a run's history that hold scores."""
-    with open(folder / "history.csv", newline="") as file:
+def scored_rows(folder: Path, *columns: str) -> list[dict[str, float]]:
+    """The rows of a run's history that hold scores, and at least these columns.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = folder / "history.csv"
+    with reading(path, ".csv", "the scores of a run", ADVICE), open(path, newline="") as file:
         rows = [row for row in csv.DictReader(file) if row.get("frechet_distance")]
-    return [{name: float(value) for name, value in row.items() if value} for row in rows]
+        rows = [{name: float(value) for name, value in row.items() if value} for row in rows]
+        if not rows or any(name not in row for row in rows for name in columns):
+            raise ValueError("no rows of scores")
+    return rows
+
+
+def two_or_more_grids(folder: Path) -> list[Path]:
+    """A run's sample grids in the order of their steps; a UserError where there are fewer."""
+    grids = sample_grids(folder)
+    if len(grids) < 2:
+        raise UserError(f"{folder} has lost its sample grids: {ADVICE}")
+    return grids
 
 
 def plot_curves(folders: dict[str, Path], path: Path) -> None:
@@ -36,7 +54,7 @@ def plot_curves(folders: dict[str, Path], path: Path) -> None:
     figure = Figure(figsize=(9, 6.5), layout="constrained")
     for axes, (key, label) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
         for name, folder in folders.items():
-            rows = [row for row in scored_rows(folder) if key in row]
+            rows = [row for row in scored_rows(folder, "step") if key in row]
             steps = [int(row["step"]) for row in rows]
             axes.plot(steps, [row[key] for row in rows], ".-", label=name)
         if key == "frechet_distance":
@@ -58,7 +76,7 @@ def plot_estimates(folders: dict[str, Path], path: Path) -> None:
     for row, (label, folder) in zip(
         figure.subplots(len(folders), 2, squeeze=False), folders.items(), strict=True
     ):
-        rows = scored_rows(folder)
+        rows = scored_rows(folder, "step", "wasserstein_estimate")
         steps, estimates, distances = (
             [row[key] for row in rows]
             for key in ("step", "wasserstein_estimate", "frechet_distance")
@@ -80,7 +98,7 @@ def plot_estimates(folders: dict[str, Path], path: Path) -> None:
 
 def estimate_against_distance(folder: Path) -> str:
     """How well the ranks of WGAN's estimates agree with those of the Fréchet distances."""
-    rows = scored_rows(folder)
+    rows = scored_rows(folder, "step", "wasserstein_estimate")
     found = rank_correlation(
         [row["wasserstein_estimate"] for row in rows], [row["frechet_distance"] for row in rows]
     )
@@ -117,18 +135,22 @@ def movement(folder: Path) -> tuple[list[int], np.ndarray]:
         images to those of the grid before, as a share of the distance between two real images
         of one digit.
     """
-    grids = sample_grids(folder)
+    grids = two_or_more_grids(folder)
     images = [grid_images(grid) for grid in grids]
     moved = [mean_distance(*pair) for pair in pairwise(images)]
     return [int(grid.stem) for grid in grids], np.array(moved) / real_distance()
 
 
 def grid_images(path: Path) -> np.ndarray:
-    """The images of a full sample grid: float32 (N, 28, 28), in [0, 1]."""
-    grid = plt.imread(path)[2 * GAP :: 2, 2 * GAP :: 2, 0]  # every pixel is drawn twice
-    rows, cols = (length // (SIDE + GAP) for length in grid.shape)
-    cells = grid.reshape(rows, SIDE + GAP, cols, SIDE + GAP).swapaxes(1, 2)[..., :SIDE, :SIDE]
-    return cells.reshape(-1, SIDE, SIDE)
+    """The images of a sample grid: float32 (16, 28, 28), in [0, 1].
+
+    Raises:
+        UserError: it is damaged.
+    """
+    with reading(path, ".png", "a sample grid", ADVICE):
+        grid = plt.imread(path)[2 * GAP :: 2, 2 * GAP :: 2, 0]  # every pixel is drawn twice
+        cells = grid.reshape(4, SIDE + GAP, 4, SIDE + GAP).swapaxes(1, 2)
+        return cells[..., :SIDE, :SIDE].reshape(-1, SIDE, SIDE)
 
 
 @functools.cache

@@ -21,8 +21,7 @@ from statistics import mean, stdev
 from benchmarks import along_training
 from benchmarks.along_training import save
 from lib import checkpoint, cli, data, evaluation, flag_types, flags, generator_file, signals
-from lib.errors import UserError
-from lib.files import atomic
+from lib.files import atomic, reading
 from lib.folder import sample_grids
 
 import matplotlib.pyplot as plt
@@ -75,11 +74,12 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
             if status != 128 + signal.SIGINT:
                 process.terminate()
     if status := process.returncode or status:
-        print(
-            f"claims: stopped at {label}, seed {seed}: call again with the same flags to go on, or "
-            "with another --output-dir to begin anew",
-            file=sys.stderr,
-        )
+        if status != 2:  # else the script has said what to do
+            print(
+                f"claims: stopped at {label}, seed {seed}: call again with the same flags to go "
+                "on, or with another --output-dir to begin anew",
+                file=sys.stderr,
+            )
         sys.exit(status)
     return folder
 
@@ -93,18 +93,25 @@ def read_facts(folder: Path) -> dict:
     path = folder / "run.json"
     if not path.exists():
         return {}
-    try:
+    advice = "remove it, and resume the run by its script"
+    with reading(path, ".json", "the facts of a run", advice):
         facts = json.loads(path.read_text())
-        facts["hyperparameters"].items()
-    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is damaged: remove it, and resume the run by its script"
-        ) from error
+        facts["hyperparameters"].items()  # these two raise where it doesn't
+        where(facts)
     return facts
 
 
+def where(facts: dict) -> str:
+    """What a run was made on."""
+    return f"{facts['machine']['cores']} cores, TensorFlow {facts['versions']['tensorflow']}"
+
+
 def score(folder: Path, steps: int) -> dict:
-    """The scores of a run's generator, taken once and kept beside it."""
+    """The scores of a run's generator, taken once and kept beside it.
+
+    Raises:
+        UserError: those that were kept are damaged.
+    """
     path = folder / f"scores_{steps:05d}.json"
     if not path.exists():
         generator = load(folder)
@@ -112,7 +119,13 @@ def score(folder: Path, steps: int) -> dict:
         found = evaluation.evaluate(generator, SCORE_SEED)
         with atomic(path) as temporary:
             temporary.write_text(json.dumps(found))
-    return json.loads(path.read_text())
+    with reading(path, ".json", "scores", "remove it"):
+        found = json.loads(path.read_text())
+        if "frechet_distance" not in found:
+            raise ValueError("no Fréchet distance")
+        table({"": [found]})  # these two raise where it doesn't
+        digit_table({"": [found]})
+    return found
 
 
 def load(folder: Path):
@@ -185,7 +198,12 @@ def main() -> None:
     parser = flags.OneLineParser(__doc__)
     positive = flag_types.whole_number(1)
     add = parser.add_argument
-    add("--steps", type=positive, default=40000, help="of each run; may grow later (%(default)s)")
+    add(
+        "--steps",
+        type=flag_types.whole_number(2),
+        default=40000,
+        help="of each run; may grow later (%(default)s)",
+    )
     add("--seeds", type=positive, default=3, help="how many: 1, 2, ... (%(default)s)")
     add("--runs", nargs="+", metavar="RUN", choices=RUNS, default=list(RUNS), help=", ".join(RUNS))
     add(
@@ -210,29 +228,29 @@ def compare(args: argparse.Namespace) -> None:
     for seed in range(1, args.seeds + 1):
         for label in args.runs:
             folders[label].append(train(label, seed, args))
+    first = {label: runs[0] for label, runs in folders.items()}
+    critics = {label: run for label, run in first.items() if label.startswith("wgan")}
+    conditional = {label: run for label, run in first.items() if label in CONDITIONAL}
+    # what is damaged is told before scoring takes minutes
+    along = [along_training.movement_table(first)]
+    for label, run in critics.items():
+        along.append(f"{label}: {along_training.estimate_against_distance(run)}")
+    along_training.plot_curves(first, args.output_dir / "curves.png")
+    plot_grids(first, args.output_dir / "grids.png")
+    if critics:
+        along_training.plot_estimates(critics, args.output_dir / "estimates.png")
+    if conditional:
+        plot_digits(conditional, args.output_dir / "digits.png")
+
     found = {"training images": [evaluation.evaluate_real(SCORE_SEED)]}
     found |= {label: [score(run, args.steps) for run in runs] for label, runs in folders.items()}
-
-    first = {label: runs[0] for label, runs in folders.items()}
-    plot_grids(first, args.output_dir / "grids.png")
-    along_training.plot_curves(first, args.output_dir / "curves.png")
-    if critics := {label: run for label, run in first.items() if label.startswith("wgan")}:
-        along_training.plot_estimates(critics, args.output_dir / "estimates.png")
-    if conditional := {label: first[label] for label in CONDITIONAL if label in first}:
-        plot_digits(conditional, args.output_dir / "digits.png")
-    facts = read_facts(next(iter(first.values())))
     seeds = "seed 1" if args.seeds == 1 else f"seeds 1 to {args.seeds}"
-    text = (
-        f"{args.steps} steps, batches of 64, {args.precision}, {seeds}, 10,000 "
-        f"images each; {facts['machine']['cores']} cores, "
-        f"TensorFlow {facts['versions']['tensorflow']}\n\n"
-        f"{table(found)}\n"
+    conditions = (
+        f"{args.steps} steps, batches of 64, {args.precision}, {seeds}, 10,000 images each; "
+        f"{where(read_facts(next(iter(first.values()))))}"
     )
-    if conditional:
-        text += f"\n{digit_table(found)}\n"
-    text += f"\n{along_training.movement_table(first)}\n"
-    for label, run in critics.items():
-        text += f"\n{label}: {along_training.estimate_against_distance(run)}\n"
+    tables = [table(found), *([digit_table(found)] if conditional else [])]
+    text = "\n\n".join([conditions, *tables, *along]) + "\n"
     with atomic(args.output_dir / "claims.md") as path:
         path.write_text(text)
     print(text)

@@ -9,6 +9,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from benchmarks.along_training import scored_rows
 from benchmarks.claims import load, table
 from lib import cli, evaluation, flags, folder
 from lib.files import reading, write
@@ -104,6 +105,10 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", metavar="RUN", type=Path, help="folder of a run")
     args = parser.parse_args()
     with cli.one_line_errors(parser):
+        for run in args.runs:  # what is damaged is told before scoring takes minutes
+            read_facts(run / "run.json")
+            scored_rows(run)
+            load(run)
         for run in args.runs:
             publish(run)
         write_readme([evaluation.evaluate_real(seed) for seed in SEEDS])

@@ -35,11 +35,11 @@ class Progress(tf.train.experimental.PythonState):
 
     def deserialize(self, string_value) -> None:
         """Raise a ValueError where the text, which may be a stranger's, is no such state."""
-        state = json.loads(string_value)
         try:
+            state = json.loads(string_value)
             if not is_progress(*state):
                 raise ValueError("no progress of a run")
-        except (AttributeError, LookupError, TypeError) as error:
+        except (AttributeError, LookupError, RecursionError, TypeError) as error:
             raise ValueError("no progress of a run") from error
         self.began, self.step, self.seconds, self.recent, self.history = state
 
@@ -128,7 +128,7 @@ def read_progress(prefix: str) -> Progress:
     try:
         reader = tf.train.load_checkpoint(prefix)
         progress.deserialize(reader.get_tensor("progress/.ATTRIBUTES/py_state"))
-    except (tf.errors.OpError, ValueError, TypeError, RecursionError) as error:
+    except (tf.errors.OpError, ValueError) as error:
         raise _another_version(prefix) from error
     return progress
 

@@ -1,6 +1,7 @@
 """What a script does when it is started, and how it ends."""
 
 import argparse
+import errno
 import secrets
 import signal
 import sys
@@ -34,14 +35,37 @@ def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
         place = error.filename or "standard output"
         reason = f"{place}: {error.strerror}" if error.errno else error
         advice = "make room" if "No space" in str(error) else "check it, or write elsewhere"
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            reason, advice = error.strerror, "close other programs, or raise `ulimit -n`"
         parser.exit(2, f"{parser.prog}: {reason}: {advice}\n")
     except (MemoryError, tf.errors.ResourceExhaustedError):
         advice = "choose a smaller --batch-size or --count, or close other programs"
         parser.exit(2, f"{parser.prog}: memory ran out: {advice}\n")
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        advice = "close other programs, or raise `ulimit -u`"
+        parser.exit(2, f"{parser.prog}: the system starts no more threads: {advice}\n")
     except Stopped as stopped:
         parser.exit(stopped.status, f"{parser.prog}: {stopped}\n")
     except KeyboardInterrupt:
         parser.exit(130)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Have Ctrl-C raise KeyboardInterrupt here, whatever it does outside: in `Parser.begin` and,
+    after that, when the program ends.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before == signal.SIG_IGN:  # as a shell's `&` has it
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -58,9 +82,7 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
         parser: the script's flags.
         build_and_train_models: trains; takes the flags.
     """
-    with one_line_errors(parser):
-        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # after `Parser.begin`
+    with one_line_errors(parser), interruptible():
         matplotlib.rcdefaults()  # whatever a matplotlibrc says for other projects
         params = parser.parse_args()
         if params.resume:

@@ -116,6 +116,8 @@ def cluster(text: str) -> tf.distribute.Strategy:
             and len({*places.values()}) == len(places)
             and all(re.fullmatch(r"([^:]+|\[.+\]):\d+", place) for place in places.values())
             and all(0 < int(place.rpartition(":")[2]) < 2**16 for place in places.values())
+            and all(place.rpartition(":")[0].encode("idna") for place in places.values())
+            and all(place.isprintable() for place in places.values())
         ):
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -127,7 +129,7 @@ def cluster(text: str) -> tf.distribute.Strategy:
     host = own.rpartition(":")[0].strip("[]")
     try:
         socket.getaddrinfo(host, None)
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
         raise UserError(
             f"TF_CONFIG has this process at {host}, which no address is known of: correct it"
         ) from error
@@ -140,7 +142,8 @@ def cluster(text: str) -> tf.distribute.Strategy:
         # for itself: let it begin when all are there.
         await_others(int(own.rpartition(":")[2]), others)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver(rpc_layer="grpc")
+        return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "message", str(error)).splitlines()[0]
         raise UserError(

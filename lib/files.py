@@ -120,13 +120,16 @@ def flush(path: Path) -> None:
 
 
 @contextmanager
-def reading(path: str | Path, suffix: str, content: str) -> Iterator[Path]:
+def reading(
+    path: str | Path, suffix: str, content: str, advice: str = "give a file that does"
+) -> Iterator[Path]:
     """Read a file that may hold anything: whatever is wrong with it ends in one line.
 
     Args:
         path: of the file.
         suffix: that its name must have.
         content: what it is to hold, with its article.
+        advice: what to do where it doesn't.
 
     Yields:
         The path, of a regular file: opening a pipe waits for its writer, a device for whatever.
@@ -155,6 +158,4 @@ def reading(path: str | Path, suffix: str, content: str) -> Iterator[Path]:
         raise
     except Exception as error:  # there is no end to what a stranger's file can hold
         reason = textwrap.shorten(str(error) or type(error).__name__, 120, placeholder=" ...")
-        raise UserError(
-            f"{path} doesn't hold {content}: give a file that does ({reason})"
-        ) from error
+        raise UserError(f"{path} doesn't hold {content}: {advice} ({reason})") from error

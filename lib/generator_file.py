@@ -123,11 +123,15 @@ def stored_weights(file: h5py.File) -> list[h5py.Dataset]:
     beside = file.id.get_filesize() - sum(item.nbytes for item in whole.values())
     if beside > MAX_BESIDE:
         raise ValueError(f"{beside:,} bytes are no weights")
-    weights = [
-        whole[f"model_weights/{layer}/{weight}"]
+    paths = [
+        f"model_weights/{layer}/{weight}"
         for layer in names(found["model_weights"], "layer_names")
         for weight in names(found[f"model_weights/{layer}"], "weight_names")
     ]
+    for path in paths:
+        if path not in whole:
+            raise ValueError(f"{path} isn't stored in it whole, in one piece and uncompressed")
+    weights = [whole[path] for path in paths]
     if any(weight.dtype.kind != "f" for weight in weights):
         raise ValueError("its weights are no real numbers")
     return weights

@@ -6,7 +6,9 @@ All of lib takes them from here; after any of its modules, `import tensorflow` i
 import logging
 import os
 
-os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever else Keras is used with here
+# Keras 3 on TensorFlow, whatever other projects here use
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["TF_USE_LEGACY_KERAS"] = "0"
 
 # TensorFlow greets every user with a screenful about drivers and processor features, from
 # native code that heeds no log level yet. So it is imported with standard error turned away;

@@ -118,6 +118,14 @@ def negative_variance(file):
     weights[f"{name}/{name}/moving_variance"][0] = -1
 
 
+def overflow(file):
+    """Finite weights, of images that aren't numbers."""
+    weights = file["model_weights"]
+    for name in weights:
+        if name.startswith("batch_normalization"):
+            weights[f"{name}/{name}/gamma"][:] = 3e38
+
+
 def of_type(dtype, value):
     return lambda file: replace_kernel(file, data=np.full((100, 512), value, dtype))
 
@@ -152,8 +160,9 @@ NO_GENERATOR = "doesn't hold a whole generator of these scripts: give a file tha
         (of_type("f8", 1e300), "weights that are not finite"),
         (one_value(np.nan), "weights that are not finite"),
         (one_value(-np.inf), "weights that are not finite"),
+        (overflow, "draws pixels that are not finite"),
         (negative_variance, NO_GENERATOR),
-        (compressed, NO_GENERATOR),
+        (compressed, "kernel isn't stored in it whole"),
         (narrow, NO_GENERATOR),
         (missing, NO_GENERATOR),
         (renamed_layers, NO_GENERATOR),

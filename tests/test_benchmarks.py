@@ -114,7 +114,7 @@ def test_table_of_claims():
     assert "wgan" not in text
 
 
-def test_claims_are_not_trained_twice(few_images, tmp_path, monkeypatch):
+def test_claims_are_not_trained_twice(few_images, tmp_path, monkeypatch, capfd):
     flags = ["--runs", "acgan", "--seeds=1", "--interval=4", f"--output-dir={tmp_path}"]
     weights_file = tmp_path / "acgan-seed1" / "acgan_mnist.h5"
 
@@ -129,8 +129,11 @@ def test_claims_are_not_trained_twice(few_images, tmp_path, monkeypatch):
     assert json.loads((tmp_path / "acgan-seed1/acgan_mnist/run.json").read_text())["steps"] == 5
     text = (tmp_path / "claims.md").read_text()
     assert text.startswith("5 steps")
+    capfd.readouterr()
     with pytest.raises(SystemExit, match="2"):  # nor is the result of 5 steps passed off as of 4
         run(4)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "has taken 5 steps already" in line  # the script's own
     assert "| acgan |" in text
     for picture in "grids.png", "digits.png", "curves.png":
         assert min(plt.imread(tmp_path / picture).shape[:2]) > 90
@@ -163,10 +166,8 @@ def test_estimate_against_distance(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"hyperparameters": 1}', "[" * 100_000])
-@pytest.mark.parametrize(
-    "program, message", [(claims, "is damaged"), (publish, "doesn't hold the facts")]
-)
-def test_a_damaged_run_json_is_one_line(program, message, content, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("program", [claims, publish])
+def test_a_damaged_run_json_is_one_line(program, content, tmp_path, monkeypatch, capsys):
     run = tmp_path / "lsgan-seed1" / "lsgan_mnist"
     run.mkdir(parents=True)
     (run / "run.json").write_text(content)
@@ -176,7 +177,64 @@ def test_a_damaged_run_json_is_one_line(program, message, content, tmp_path, mon
         program.main()
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert f"run.json {message}" in error
+    assert "run.json doesn't hold the facts" in error
+
+
+@pytest.fixture
+def finished(tmp_path, few_images, monkeypatch):
+    """The folder of a finished run in tmp_path, as `claims` finds it."""
+    asked = {"train_steps": 4, "precision": "float32", "save_interval": 2, "evaluate_interval": 2}
+    where = {"machine": {"cores": 2}, "versions": {"tensorflow": "2"}, "steps_per_second": 1.0}
+    facts = {"steps": 4, "hyperparameters": asked | {"seed": 1}, **where}
+    history = "step,wasserstein_estimate,frechet_distance\n2,0.5,9.0\n4,0.2,5.0\n"
+    run = tmp_path / "wgan-seed1" / "wgan_mnist"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps(facts))
+    (run / "history.csv").write_text(history)
+    (run / "scores_00004.json").write_text('{"frechet_distance": 5.0}')
+    for step in 2, 4:
+        (run / f"0000{step}.png").write_bytes(pictures.encode(np.zeros((16, 28, 28, 1))))
+    return run
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("run.json", b'{"steps": 4, "hyperparameters": {}}', "doesn't hold the facts of a run"),
+        ("scores_00004.json", b"", "doesn't hold scores: remove it"),
+        ("scores_00004.json", b"{}", "doesn't hold scores: remove it"),
+        ("scores_00004.json", b'{"frechet_distance": "far"}', "doesn't hold scores: remove it"),
+        ("history.csv", b"", "doesn't hold the scores of a run: train the run anew"),
+        ("history.csv", b"\0\xff,\n", "doesn't hold the scores of a run: train the run anew"),
+        ("history.csv", b"step,frechet_distance\n2,9.0\n", "doesn't hold the scores of a run"),
+        ("00004.png", b"no picture", "doesn't hold a sample grid: train the run anew"),
+        ("00004.png", None, "has lost its sample grids: train the run anew"),
+    ],
+)
+def test_what_claims_finds_damaged_is_one_line(
+    name, content, message, finished, monkeypatch, capsys
+):
+    flags = ["--runs", "wgan", "--seeds=1", "--steps=4", "--interval=2"]
+    monkeypatch.setattr("sys.argv", ["claims", *flags, f"--output-dir={finished.parents[1]}"])
+    claims.main()
+    capsys.readouterr()
+    (finished / name).unlink() if content is None else (finished / name).write_bytes(content)
+    with pytest.raises(SystemExit, match="2"):
+        claims.main()
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+
+
+@pytest.mark.parametrize("content", [b"", b"step,frechet_distance\n1,far\n"])
+def test_a_damaged_history_is_not_published(content, finished, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(publish, "PRETRAINED", tmp_path / "pretrained")
+    (finished / "history.csv").write_bytes(content)
+    monkeypatch.setattr("sys.argv", ["publish", str(finished)])
+    with pytest.raises(SystemExit, match="2"):
+        publish.main()
+    assert "history.csv doesn't hold the scores of a run" in capsys.readouterr().err
+    assert not (tmp_path / "pretrained").exists()
 
 
 def test_spread(few_images, monkeypatch, capsys):

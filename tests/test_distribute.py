@@ -141,6 +141,14 @@ def test_a_port_in_use_is_one_line(tmp_path):
     assert f"can't join TF_CONFIG's cluster as {place}" in one_line(done)
 
 
+def test_a_cluster_of_one_ignores_what_else_tf_config_says(tmp_path):
+    (config,) = map(json.loads, local_cluster(1))
+    env = os.environ | {"TF_CONFIG": json.dumps(config | {"rpc_layer": 5, "environment": [1]})}
+    done = run_script("lsgan", *FLAGS, "--train-steps=2", cwd=tmp_path, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "lsgan_mnist.h5").exists()
+
+
 @pytest.mark.slow
 def test_workers_end_with_equal_weights_and_one_writes(start_workers, tmp_path):
     folders = [tmp_path / "chief", tmp_path / "other"]

@@ -119,6 +119,8 @@ def test_settings_of_other_projects_change_nothing(plain, tmp_path, monkeypatch)
     settings = {"floatx": "float16", "image_data_format": "channels_first"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
     (tmp_path / "matplotlibrc").write_text("image.origin: lower\nsavefig.format: pdf\n")
     done = run_script(*sample, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
