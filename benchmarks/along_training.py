@@ -27,7 +27,7 @@ SMALLEST = 1e-3  # of WGAN's estimates: what is nearer to 0, or negative, is dra
 
 
 def scored_rows(folder: Path, *columns: str) -> list[dict[str, float]]:
-    """The rows of a run's history that hold scores, and at least these columns.
+    """The rows of a run's history that hold scores, and at least the step and these columns.
 
     Raises:
         UserError: it is damaged.
@@ -35,7 +35,11 @@ def scored_rows(folder: Path, *columns: str) -> list[dict[str, float]]:
     path = folder / "history.csv"
     with reading(path, ".csv", "the scores of a run", ADVICE), open(path, newline="") as file:
         rows = [row for row in csv.DictReader(file) if row.get("frechet_distance")]
-        rows = [{name: float(value) for name, value in row.items() if value} for row in rows]
+        steps = [{"step": int(row.pop("step"))} for row in rows]
+        rows = [
+            step | {name: float(value) for name, value in row.items() if value}
+            for step, row in zip(steps, rows, strict=True)
+        ]
         if not rows or any(name not in row for row in rows for name in columns):
             raise ValueError("no rows of scores")
     return rows
@@ -54,8 +58,8 @@ def plot_curves(folders: dict[str, Path], path: Path) -> None:
     figure = Figure(figsize=(9, 6.5), layout="constrained")
     for axes, (key, label) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
         for name, folder in folders.items():
-            rows = [row for row in scored_rows(folder, "step") if key in row]
-            steps = [int(row["step"]) for row in rows]
+            rows = [row for row in scored_rows(folder) if key in row]
+            steps = [row["step"] for row in rows]
             axes.plot(steps, [row[key] for row in rows], ".-", label=name)
         if key == "frechet_distance":
             axes.set_yscale("log")
@@ -76,7 +80,7 @@ def plot_estimates(folders: dict[str, Path], path: Path) -> None:
     for row, (label, folder) in zip(
         figure.subplots(len(folders), 2, squeeze=False), folders.items(), strict=True
     ):
-        rows = scored_rows(folder, "step", "wasserstein_estimate")
+        rows = scored_rows(folder, "wasserstein_estimate")
         steps, estimates, distances = (
             [row[key] for row in rows]
             for key in ("step", "wasserstein_estimate", "frechet_distance")
@@ -98,13 +102,13 @@ def plot_estimates(folders: dict[str, Path], path: Path) -> None:
 
 def estimate_against_distance(folder: Path) -> str:
     """How well the ranks of WGAN's estimates agree with those of the Fréchet distances."""
-    rows = scored_rows(folder, "step", "wasserstein_estimate")
+    rows = scored_rows(folder, "wasserstein_estimate")
     found = rank_correlation(
         [row["wasserstein_estimate"] for row in rows], [row["frechet_distance"] for row in rows]
     )
     return (
         f"rank correlation of its estimate with the Fréchet distance {found:.2f}, "
-        f"over {len(rows)} points from step {rows[0]['step']:.0f} to {rows[-1]['step']:.0f}"
+        f"over {len(rows)} points from step {rows[0]['step']} to {rows[-1]['step']}"
     )
 
 

@@ -22,7 +22,7 @@ from benchmarks import along_training
 from benchmarks.along_training import save
 from lib import checkpoint, cli, data, evaluation, flag_types, flags, generator_file, signals
 from lib.files import atomic, reading
-from lib.folder import sample_grids
+from lib.folder import generator_path, sample_grids
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -58,8 +58,9 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
     if facts.get("steps") == args.steps and facts["hyperparameters"].items() >= asked.items():
         return folder
     settings = [f"--{key.replace('_', '-')}={value}" for key, value in asked.items()]
-    # killed before its first checkpoint, a run begins anew
-    resume = ["--resume"] if checkpoint.found(folder) else ["--overwrite"] if facts else []
+    resume = ["--resume"] if checkpoint.found(folder) else []
+    if facts and not resume and not generator_path(folder).exists():
+        resume = ["--overwrite"]  # killed before its first checkpoint, a run begins anew
     command = [
         *(sys.executable, str(ROOT / f"{name}-mnist.py"), *switches, *settings, *resume),
         *(f"--seed={seed}", f"--output-dir={place}"),
@@ -130,7 +131,7 @@ def score(folder: Path, steps: int) -> dict:
 
 def load(folder: Path):
     conditional = folder.name.startswith(CONDITIONAL)
-    return generator_file.load(folder.with_name(f"{folder.name}.h5"), conditional)
+    return generator_file.load(generator_path(folder), conditional)
 
 
 def table(found: dict[str, list[dict]]) -> str:
@@ -242,8 +243,8 @@ def compare(args: argparse.Namespace) -> None:
     if conditional:
         plot_digits(conditional, args.output_dir / "digits.png")
 
-    found = {"training images": [evaluation.evaluate_real(SCORE_SEED)]}
-    found |= {label: [score(run, args.steps) for run in runs] for label, runs in folders.items()}
+    found = {label: [score(run, args.steps) for run in runs] for label, runs in folders.items()}
+    found = {"training images": [evaluation.evaluate_real(SCORE_SEED)]} | found
     seeds = "seed 1" if args.seeds == 1 else f"seeds 1 to {args.seeds}"
     conditions = (
         f"{args.steps} steps, batches of 64, {args.precision}, {seeds}, 10,000 images each; "

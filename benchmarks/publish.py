@@ -89,9 +89,22 @@ def training_row(name: str, facts: dict) -> str:
     )
 
 
-def write_readme(real: list[dict]) -> None:
-    """Write the tables of all generators that lie in pretrained/."""
-    found = {path.stem: read_facts(path) for path in sorted(PRETRAINED.glob("*.json"))}
+def published() -> dict[str, dict]:
+    """The facts of all generators that lie in pretrained/, by name.
+
+    Raises:
+        UserError: some are damaged.
+    """
+    found = {}
+    for path in sorted(PRETRAINED.glob("*.json")):
+        found[path.stem] = read_facts(path)
+        with reading(path, ".json", "scores"):
+            table({path.stem: found[path.stem]["scores"]})
+    return found
+
+
+def write_readme(found: dict[str, dict], real: list[dict]) -> None:
+    """Write the tables of published generators."""
     training = ["| generator | steps | seed | precision | hours | where | SHA-256 |"]
     training.append("| --- | ---: | ---: | --- | ---: | --- | --- |")
     training += [training_row(name, facts) for name, facts in found.items()]
@@ -105,13 +118,14 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", metavar="RUN", type=Path, help="folder of a run")
     args = parser.parse_args()
     with cli.one_line_errors(parser):
-        for run in args.runs:  # what is damaged is told before scoring takes minutes
+        published()  # what is damaged is told before scoring takes minutes
+        for run in args.runs:
             read_facts(run / "run.json")
             scored_rows(run)
             load(run)
         for run in args.runs:
             publish(run)
-        write_readme([evaluation.evaluate_real(seed) for seed in SEEDS])
+        write_readme(published(), [evaluation.evaluate_real(seed) for seed in SEEDS])
 
 
 if __name__ == "__main__":

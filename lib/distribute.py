@@ -112,12 +112,9 @@ def cluster(text: str) -> tf.distribute.Strategy:
         own = places[task["type"], task["index"]]
         if not (
             jobs.keys() <= {"chief", "worker"}
-            and len(jobs.get("chief", "")) <= 1
-            and len({*places.values()}) == len(places)
-            and all(re.fullmatch(r"([^:]+|\[.+\]):\d+", place) for place in places.values())
-            and all(0 < int(place.rpartition(":")[2]) < 2**16 for place in places.values())
-            and all(place.rpartition(":")[0].encode("idna") for place in places.values())
-            and all(place.isprintable() for place in places.values())
+            and all(isinstance(hosts, list) and hosts for hosts in jobs.values())
+            and len(jobs.get("chief", [])) <= 1
+            and len({*map(address, places.values())}) == len(places)
         ):
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -126,21 +123,13 @@ def cluster(text: str) -> tf.distribute.Strategy:
             '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
             '"task": {"type": "worker", "index": 0}}'
         ) from error
-    host = own.rpartition(":")[0].strip("[]")
-    try:
-        socket.getaddrinfo(host, None)
-    except OSError as error:
-        raise UserError(
-            f"TF_CONFIG has this process at {host}, which no address is known of: correct it"
-        ) from error
-
     others = [place for place in places.values() if place != own]
     print(f"{own} waits for {', '.join(others) or 'nobody'}", flush=True)
     handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:
         # TensorFlow waits in native code, where Python's handlers aren't heard, and keeps SIGTERM
         # for itself: let it begin when all are there.
-        await_others(int(own.rpartition(":")[2]), others)
+        await_others(own, others)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver(rpc_layer="grpc")
         return tf.distribute.MultiWorkerMirroredStrategy(resolver)
@@ -155,21 +144,52 @@ def cluster(text: str) -> tf.distribute.Strategy:
             signal.signal(signum, handler)
 
 
-def await_others(port: int, others: list[str]) -> None:
-    """Listen on a port until a connection to each of the others, HOST:PORT, was possible.
+def address(place: str) -> tuple[str, int]:
+    """Host and port of HOST:PORT, where an IPv6 address stands in brackets.
 
     Raises:
+        ValueError, AttributeError, TypeError: it is none.
+    """
+    host, port = re.fullmatch(r"([^:\[\]]+|\[[^\[\]]*:[^\[\]]*\]):(\d+)", place).groups()
+    host.encode("idna")  # raises what would only be told when a name is looked up
+    if not (0 < int(port) < 2**16 and place.isprintable()):
+        raise ValueError
+    return host.strip("[]"), int(port)
+
+
+def await_others(own: str, others: list[str]) -> None:
+    """Listen as HOST:PORT until a connection to each of the others was possible.
+
+    Raises:
+        UserError: this process can't be reached as `own`.
         OSError: the port is not free.
     """
-    with socket.create_server(("", port)):
+    with listen(address(own)[1]) as server:
+        server.settimeout(5)
+        try:
+            # that the connection arrives here, too: networks exist that answer for any address
+            with socket.create_connection(address(own), timeout=5):
+                server.accept()[0].close()
+        except OSError as error:
+            raise UserError(
+                f"TF_CONFIG has this process at {own}, where it can't be reached ({error}): "
+                "correct it"
+            ) from error
         for place in others:
-            host, _, other_port = place.rpartition(":")
             while True:
                 try:
-                    socket.create_connection((host, int(other_port)), timeout=1).close()
+                    socket.create_connection(address(place), timeout=1).close()
                     break
                 except OSError:  # not there yet
                     time.sleep(0.2)
+
+
+def listen(port: int) -> socket.socket:
+    """A server on all of this machine's addresses; an OSError where the port is not free."""
+    try:
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    except (OSError, ValueError):  # no IPv6 here
+        return socket.create_server(("", port))
 
 
 def is_chief(training: tf.distribute.MultiWorkerMirroredStrategy) -> bool:

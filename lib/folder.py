@@ -233,7 +233,8 @@ def _check_copy(path: Path, before: dict, params: Namespace) -> None:
             raise ValueError
         copied = _identity(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        print(f"{path} is missing or damaged: written anew from the checkpoint", flush=True)
+        write_facts(path.parent, before)
+        print(f"{path} was missing or damaged: written anew from the checkpoint", flush=True)
         return
     for name, value in _identity(before).items():
         if copied.get(name) == value:

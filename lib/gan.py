@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from lib import data, distribute, files, memory, pictures
+from lib.errors import UserError
 from lib.keras2 import BatchNormalization
 from lib.tf import keras, layers, tf
 
@@ -198,12 +199,36 @@ def plot_images(
     """
     inputs = [noise_input] if noise_label is None else [noise_input, noise_label]
     inputs += noise_codes or []
-    images = generator.predict(inputs if len(inputs) > 1 else noise_input, verbose=0)
+    images = draw_images(generator, inputs)
     path = Path(model_name) / f"{step:05d}.png"
     files.write(path, pictures.encode(images))
     if show:
         pictures.show(path)
     return path
+
+
+def draw_images(generator, inputs: list, batch_size: int = 32) -> np.ndarray:
+    """The images that a generator draws, in inference mode.
+
+    Args:
+        inputs: float32 (N, width) each: noise, then labels and codes where it takes them.
+        batch_size: how many it draws at a time.
+
+    Returns:
+        float32 (N, side, side, 1).
+
+    Raises:
+        UserError: pixels are not finite.
+    """
+    if len(inputs) == 1:
+        (inputs,) = inputs
+    images = generator.predict(inputs, batch_size=batch_size, verbose=0)
+    if not np.isfinite(images).all():
+        raise UserError(
+            "the generator's weights are so large that its pixels are not finite: give another "
+            "one, or train anew with other hyperparameters"
+        )
+    return images
 
 
 def test_generator(
@@ -240,7 +265,7 @@ def test_generator(
     words += [f"digit{class_label}"] * (class_label is not None)
     words += [f"{count}"] * (count != 16)
     path = Path(output_dir, "_".join([*words, f"seed{seed}.png"]))
-    images = generator.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
+    images = draw_images(generator, inputs)
     path = files.write_new(path, pictures.encode(images))
     print(f"saved {path}\n--seed={seed} draws it again", flush=True)
     if show:

@@ -27,9 +27,6 @@ def use_generator(params: Namespace, conditional: bool) -> None:
     if path.parts[:1] == ("pretrained",) and not path.exists():
         path = ROOT / path
     generator = generator_file.load(path, conditional)
-    noise, *labels = data.sample_inputs(generator, 16, None, params.seed)
-    if not np.isfinite(generator([noise, *labels] if labels else noise)).all():
-        raise UserError(f"{path} draws pixels that are not finite: give another generator")
     output = Path(params.output_dir, "test_outputs", path.stem)  # what files' names begin with
     if params.evaluate:
         if (other := generator_file.training_data(path)) and not params.against_mnist:
@@ -101,7 +98,7 @@ def write_dataset(generator: keras.Model, params: Namespace) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.temporary_beside(path) as temporary:
         temporary.touch()  # what can't be written is told before images are drawn
-        images = generator.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
+        images = gan.draw_images(generator, inputs)
         arrays = {"x_train": np.rint(255 * images[..., 0]).astype(np.uint8)}
         if len(inputs) > 1:
             arrays["y_train"] = np.argmax(inputs[1], axis=1)

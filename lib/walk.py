@@ -4,7 +4,7 @@ import io
 from math import ceil
 from pathlib import Path
 
-from lib import data, memory
+from lib import data, gan, memory
 from lib.files import write_new
 from lib.tf import keras, tf
 
@@ -71,12 +71,12 @@ def write_walk(
     rng = tf.random.Generator.from_seed(seed)
     noise = data.sample_noise(rng, points * walks, latent_size).numpy()
     noise = closed_walk(noise.reshape(points, walks, latent_size), frames)
-    inputs = np.broadcast_to(noise, (frames, count, latent_size)).reshape(-1, latent_size)
+    inputs = [np.broadcast_to(noise, (frames, count, latent_size)).reshape(-1, latent_size)]
     if num_labels:
         labels = np.eye(num_labels[0], dtype=np.float32)
         labels = labels if together else labels[[digit] * count]
-        inputs = [inputs, np.tile(labels, (frames, 1))]
-    images = generator.predict(inputs, batch_size=100, verbose=0)
+        inputs.append(np.tile(labels, (frames, 1)))
+    images = gan.draw_images(generator, inputs, batch_size=100)
     images = np.rint(255 * images).astype(np.uint8)
     return write_new(Path(path), encode(images.reshape(frames, count, *images.shape[1:3])))
 

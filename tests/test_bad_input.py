@@ -236,7 +236,12 @@ def config(*places, **task):
         (config("localhost:2222", "a\0b:2222"), "TF_CONFIG must name a cluster"),
         (config(index=10**20), "TF_CONFIG must name a cluster"),
         (config(f"localhost:{'9' * 5000}"), "TF_CONFIG must name a cluster"),
-        (config("nobody.invalid:2222"), "nobody.invalid, which no address is known of"),
+        (config("[localhost]:2222"), "TF_CONFIG must name a cluster"),
+        (config("[]:2222"), "TF_CONFIG must name a cluster"),
+        (config().replace('{"worker"', '{"chief": [], "worker"'), "TF_CONFIG must name a cluster"),
+        (config().replace('["localhost:2222"]', '{"one:1": 1}'), "TF_CONFIG must name a cluster"),
+        (config("nobody.invalid:2222"), "nobody.invalid:2222, where it can't be reached"),
+        (config("255.255.255.255:2222"), "255.255.255.255:2222, where it can't be reached"),
         (config(f"{'a' * 64}:2222"), "TF_CONFIG must name a cluster"),
     ],
 )

@@ -207,6 +207,7 @@ def finished(tmp_path, few_images, monkeypatch):
         ("history.csv", b"", "doesn't hold the scores of a run: train the run anew"),
         ("history.csv", b"\0\xff,\n", "doesn't hold the scores of a run: train the run anew"),
         ("history.csv", b"step,frechet_distance\n2,9.0\n", "doesn't hold the scores of a run"),
+        ("history.csv", b"step,frechet_distance\nnan,9.0\n", "doesn't hold the scores of a run"),
         ("00004.png", b"no picture", "doesn't hold a sample grid: train the run anew"),
         ("00004.png", None, "has lost its sample grids: train the run anew"),
     ],
@@ -226,7 +227,22 @@ def test_what_claims_finds_damaged_is_one_line(
     assert message in error
 
 
-@pytest.mark.parametrize("content", [b"", b"step,frechet_distance\n1,far\n"])
+def test_claims_keep_a_run_without_checkpoints(finished, monkeypatch, capfd):
+    (finished / "checkpoints").mkdir()
+    finished.with_name("wgan_mnist.h5").write_bytes(b"a generator")
+    before = {path: path.read_bytes() for path in finished.parent.rglob("*.*")}
+    flags = ["--runs", "wgan", "--seeds=1", "--steps=8", "--interval=2"]
+    monkeypatch.setattr("sys.argv", ["claims", *flags, f"--output-dir={finished.parents[1]}"])
+    with pytest.raises(SystemExit, match="2"):
+        claims.main()
+    assert "a run without a checkpoint left" in capfd.readouterr().err
+    after = {path: path.read_bytes() for path in finished.parent.rglob("*.*")}
+    assert after.items() >= before.items()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"frechet_distance\n1\n", b"step,frechet_distance\n1,far\n"]
+)
 def test_a_damaged_history_is_not_published(content, finished, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(publish, "PRETRAINED", tmp_path / "pretrained")
     (finished / "history.csv").write_bytes(content)
@@ -235,6 +251,21 @@ def test_a_damaged_history_is_not_published(content, finished, monkeypatch, tmp_
         publish.main()
     assert "history.csv doesn't hold the scores of a run" in capsys.readouterr().err
     assert not (tmp_path / "pretrained").exists()
+
+
+@pytest.mark.parametrize("content", ["{}", '{"steps": 1}'])
+def test_nothing_is_published_beside_what_is_damaged(
+    content, finished, monkeypatch, tmp_path, capsys
+):
+    other = tmp_path / "pretrained" / "lsgan_mnist.json"
+    other.parent.mkdir()
+    other.write_text(content)
+    monkeypatch.setattr(publish, "PRETRAINED", other.parent)
+    monkeypatch.setattr("sys.argv", ["publish", str(finished)])
+    with pytest.raises(SystemExit, match="2"):
+        publish.main()
+    assert "lsgan_mnist.json doesn't hold" in capsys.readouterr().err
+    assert list(other.parent.iterdir()) == [other]
 
 
 def test_spread(few_images, monkeypatch, capsys):

@@ -184,10 +184,20 @@ def test_a_damaged_run_json_is_written_anew(content, run, small, capsys):
     else:
         path.write_text(content)
     resume(run, small)
-    assert "run.json is missing or damaged: written anew" in capsys.readouterr().out
+    assert "run.json was missing or damaged: written anew" in capsys.readouterr().out
     facts = json.loads(path.read_text())
     assert facts["hyperparameters"] == began["hyperparameters"] | {"train_steps": STEPS + 1}
     assert facts["started"] == began["started"]
+
+
+def test_a_finished_run_s_run_json_is_written_anew_too(run, small):
+    began = json.loads((run / "run.json").read_text())
+    (run / "run.json").unlink()
+    with pytest.raises(Finished):
+        resume(run, small, steps=STEPS)
+    facts = json.loads((run / "run.json").read_text())
+    assert facts.items() <= began.items()
+    assert facts["hyperparameters"]["train_steps"] == STEPS
 
 
 @pytest.mark.parametrize(
