@@ -35,22 +35,17 @@ def scored_rows(folder: Path, *columns: str) -> list[dict[str, float]]:
     path = folder / "history.csv"
     with reading(path, ".csv", "the scores of a run", ADVICE), open(path, newline="") as file:
         rows = [row for row in csv.DictReader(file) if row.get("frechet_distance")]
-        steps = [{"step": int(row.pop("step"))} for row in rows]
         rows = [
-            step | {name: float(value) for name, value in row.items() if value}
-            for step, row in zip(steps, rows, strict=True)
+            {
+                name: (int if name == "step" else float)(value)
+                for name, value in row.items()
+                if value
+            }
+            for row in rows
         ]
-        if not rows or any(name not in row for row in rows for name in columns):
+        if not rows or any(name not in row for row in rows for name in ("step", *columns)):
             raise ValueError("no rows of scores")
     return rows
-
-
-def two_or_more_grids(folder: Path) -> list[Path]:
-    """A run's sample grids in the order of their steps; a UserError where there are fewer."""
-    grids = sample_grids(folder)
-    if len(grids) < 2:
-        raise UserError(f"{folder} has lost its sample grids: {ADVICE}")
-    return grids
 
 
 def plot_curves(folders: dict[str, Path], path: Path) -> None:
@@ -138,8 +133,13 @@ def movement(folder: Path) -> tuple[list[int], np.ndarray]:
         The steps of the grids, and for all but the first the mean Euclidean distance of their
         images to those of the grid before, as a share of the distance between two real images
         of one digit.
+
+    Raises:
+        UserError: grids are lost or damaged.
     """
-    grids = two_or_more_grids(folder)
+    grids = sample_grids(folder)
+    if len(grids) < 2:
+        raise UserError(f"{folder} has lost its sample grids: {ADVICE}")
     images = [grid_images(grid) for grid in grids]
     moved = [mean_distance(*pair) for pair in pairwise(images)]
     return [int(grid.stem) for grid in grids], np.array(moved) / real_distance()

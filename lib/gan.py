@@ -196,6 +196,9 @@ def plot_images(
 
     Returns:
         The picture's path, <model_name>/<step, five digits>.png.
+
+    Raises:
+        UserError: as `draw_images`.
     """
     inputs = [noise_input] if noise_label is None else [noise_input, noise_label]
     inputs += noise_codes or []
@@ -254,7 +257,7 @@ def test_generator(
         The picture's path. Another picture that lies there is not replaced.
 
     Raises:
-        UserError: class_label is not among the generator's labels.
+        UserError: class_label is not among the generator's labels; or as `draw_images`.
     """
     seed = secrets.randbelow(2**32) if seed is None else seed
     inputs = data.sample_inputs(generator, count, class_label, seed, interpolate)
