@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 os.environ["MPLBACKEND"] = "agg"
+# a shell's `&` has all it starts ignore Ctrl-C, which tests send
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from lib import (  # first: imports TensorFlow quietly
