@@ -44,16 +44,10 @@ benchmarks.publish RUN ...`.
 """
 
 
-def publish(run: Path) -> None:
-    """Copy a finished run's generator and history, and write down its facts and scores.
-
-    Raises:
-        UserError: no run is there, or one that hasn't ended.
-    """
+def publish(run: Path, facts: dict, generator) -> None:
+    """Copy a finished run's generator and history, and write down its facts and scores."""
     source = folder.generator_path(run)
-    facts = read_facts(run / "run.json")
     content, history = source.read_bytes(), (run / "history.csv").read_bytes()
-    generator = load(run)
     print(f"scoring {source}", flush=True)
     facts["machine"].setdefault("processor", folder.processor())  # old runs didn't note it
     facts |= {
@@ -119,12 +113,13 @@ def main() -> None:
     args = parser.parse_args()
     with cli.one_line_errors(parser):
         published()  # what is damaged is told before scoring takes minutes
+        ready = []
         for run in args.runs:
-            read_facts(run / "run.json")
+            facts = read_facts(run / "run.json")
             scored_rows(run)
-            load(run)
-        for run in args.runs:
-            publish(run)
+            ready.append((run, facts, load(run)))
+        for finished in ready:
+            publish(*finished)
         write_readme(published(), [evaluation.evaluate_real(seed) for seed in SEEDS])
 
 

@@ -52,22 +52,6 @@ def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
         parser.exit(130)
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Have Ctrl-C raise KeyboardInterrupt here, whatever it does outside: in `Parser.begin` and,
-    after that, when the program ends.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    if before == signal.SIG_IGN:  # as a shell's `&` has it
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether a GPU or the processor computes in bfloat16; outside Linux the user knows."""
     if tf.config.list_physical_devices("GPU") or not cpuinfo.exists():
@@ -82,7 +66,9 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
         parser: the script's flags.
         build_and_train_models: trains; takes the flags.
     """
-    with one_line_errors(parser), interruptible():
+    # before and after, Ctrl-C does what `Parser.begin` has it do
+    interruptible = signals.handled_by(signal.default_int_handler, [signal.SIGINT])
+    with one_line_errors(parser), interruptible:
         matplotlib.rcdefaults()  # whatever a matplotlibrc says for other projects
         params = parser.parse_args()
         if params.resume:

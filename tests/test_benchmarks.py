@@ -181,7 +181,7 @@ def test_a_damaged_run_json_is_one_line(program, content, tmp_path, monkeypatch,
 
 
 @pytest.fixture
-def finished(tmp_path, few_images, monkeypatch):
+def finished(tmp_path, few_images):
     """The folder of a finished run in tmp_path, as `claims` finds it."""
     asked = {"train_steps": 4, "precision": "float32", "save_interval": 2, "evaluate_interval": 2}
     where = {"machine": {"cores": 2}, "versions": {"tensorflow": "2"}, "steps_per_second": 1.0}
