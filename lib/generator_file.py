@@ -1,21 +1,16 @@
 """Generators as files: written so that any Keras 3 can load them, read without trusting them."""
 
 import io
-import json
 from math import isqrt
 from pathlib import Path
 
-from lib import gan
+from lib import gan, h5
 from lib.errors import UserError
 from lib.files import reading, write
 from lib.tf import keras
 
 import h5py
 import numpy as np
-
-# More than a generator has: of layers and weights, and of bytes that are no weights.
-MAX_NAMES = 1000
-MAX_BESIDE = 2**24
 
 
 class MemoryFile(h5py.File):
@@ -53,7 +48,7 @@ def save(generator: keras.Model, path: str | Path, data: str | None = None) -> N
 
 def training_data(path: str | Path) -> str | None:
     """The name of the file that the generator in a whole file was trained on; None for MNIST."""
-    with reading(path, ".h5", "a generator"), h5py.File(path) as file:
+    with reading(path, ".h5", "a generator"), h5.opened(path) as file:
         return str(file.attrs["data"]) if "data" in file.attrs else None
 
 
@@ -70,9 +65,9 @@ def load(path: str | Path, conditional: bool) -> keras.Model:
     Raises:
         UserError: no such file, no such generator, or one for other scripts; memory is too small.
     """
-    with reading(path, ".h5", "a whole generator of these scripts"), h5py.File(path) as file:
-        weights = stored_weights(file)
-        widths, units = declared_sizes(file)
+    with reading(path, ".h5", "a whole generator of these scripts"), h5.opened(path) as file:
+        weights = h5.stored_weights(file)
+        widths, units = h5.declared_sizes(file)
         side = 4 * isqrt(units // 128)
         if min(widths) < 1 or 8 * side**2 != units or weights[0].shape != (sum(widths), units):
             raise ValueError(f"{weights[0].shape} weights from inputs of {widths} to {units} units")
@@ -104,69 +99,3 @@ def check_use(path: str | Path, inputs: int, conditional: bool) -> None:
         raise UserError(
             f"{path} draws a digit of choice: sample from it with acgan-mnist.py or cgan-mnist.py"
         )
-
-
-def stored_weights(file: h5py.File) -> list[h5py.Dataset]:
-    """A model's weights in the order of its layers, none of them read.
-
-    Raises:
-        Exception: of any kind, where one isn't stored in this very file, and in full.
-    """
-    found = {}
-
-    def note(name, item):  # never called with what lies behind a link to another file
-        found[name] = item
-        return len(found) > MAX_NAMES or None
-
-    file.visititems(note)
-    whole = {name: item for name, item in found.items() if is_whole(item)}
-    beside = file.id.get_filesize() - sum(item.nbytes for item in whole.values())
-    if beside > MAX_BESIDE:
-        raise ValueError(f"{beside:,} bytes are no weights")
-    paths = [
-        f"model_weights/{layer}/{weight}"
-        for layer in names(found["model_weights"], "layer_names")
-        for weight in names(found[f"model_weights/{layer}"], "weight_names")
-    ]
-    for path in paths:
-        if path not in whole:
-            raise ValueError(f"{path} isn't stored in it whole, in one piece and uncompressed")
-    weights = [whole[path] for path in paths]
-    if any(weight.dtype.kind != "f" for weight in weights):
-        raise ValueError("its weights are no real numbers")
-    return weights
-
-
-def is_whole(item) -> bool:
-    """Whether it is a dataset as Keras writes it: no reference, no hole, no compressed zeros."""
-    return (
-        isinstance(item, h5py.Dataset)
-        and not item.external
-        and not item.is_virtual
-        and item.id.get_storage_size() == item.nbytes
-    )
-
-
-def names(group: h5py.Group, attribute: str) -> list[str]:
-    """The names of layers or weights that an attribute holds."""
-    (count,) = group.attrs.get_id(attribute).shape
-    if count > MAX_NAMES:
-        raise ValueError(f"{count:,} {attribute}")
-    return [name.decode() if isinstance(name, bytes) else name for name in group.attrs[attribute]]
-
-
-def declared_sizes(file: h5py.File) -> tuple[list[int], int]:
-    """What the network's description says: the widths of its inputs (noise, then labels, then
-    codes), and the units of its first layer.
-    """
-    if file.attrs.get_id("model_config").shape != ():
-        raise ValueError("its description is no text")
-    layers = json.loads(file.attrs["model_config"])["config"]["layers"]
-    found = [(layer["class_name"], layer["config"]) for layer in layers]
-    # Keras 2 calls it batch_input_shape, Keras 3 batch_shape.
-    widths = [
-        (config.get("batch_shape") or config["batch_input_shape"])[1]
-        for name, config in found
-        if name == "InputLayer"
-    ]
-    return widths, next(config["units"] for name, config in found if name == "Dense")

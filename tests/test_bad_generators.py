@@ -185,3 +185,14 @@ def test_bad_h5_is_one_line(change, message, plain, refusal, tmp_path):
     with h5py.File(tmp_path / "bad.h5", "r+") as file:
         change(file)
     assert message in refusal("wgan", "--generator=bad.h5")
+
+
+def test_h5_in_which_hdf5_loops_is_one_line(plain, refusal, tmp_path):
+    """As it does where the heap of texts has a block of zeros."""
+    content = bytearray(plain.read_bytes())
+    first = content.index(b"GCOL") + 16
+    length = int.from_bytes(content[first + 8 : first + 16], "little")
+    second = first + 16 + (length + 7) // 8 * 8
+    content[second : second + 16] = bytes(16)
+    (tmp_path / "bad.h5").write_bytes(content)
+    assert "HDF5 can't read it" in refusal("wgan", "--generator=bad.h5")

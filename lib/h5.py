@@ -1,0 +1,118 @@
+"""What an h5 holds of a generator, whoever made it.
+
+`python h5.py FILE` reads all of it and says nothing. Of damaged files HDF5 crashes on some, and
+loops for ever on others, deaf to signals: `opened` finds out in a process of its own.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+# More than a generator has: of layers and weights, and of bytes that are no weights.
+MAX_NAMES = 1000
+MAX_BESIDE = 2**24
+# Fifty times what reading takes.
+SECONDS = 10
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """Open a file that HDF5 comes to the end of, or to an error.
+
+    Raises:
+        ValueError: it crashes or loops.
+    """
+    command = [sys.executable, "-P", __file__, path]
+    try:
+        status = subprocess.call(command, stderr=subprocess.DEVNULL, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        status = None
+    except OSError:  # the system has no process to spare
+        status = 0
+    if status not in (0, 1):  # 1: an exception, which comes again here
+        raise ValueError("HDF5 can't read it")
+    with h5py.File(path) as file:
+        yield file
+
+
+def stored_weights(file: h5py.File) -> list[h5py.Dataset]:
+    """A model's weights in the order of its layers, none of them read.
+
+    Raises:
+        Exception: of any kind, where one isn't stored in this very file, and in full.
+    """
+    found = {}
+
+    def note(name, item):  # never called with what lies behind a link to another file
+        found[name] = item
+        return len(found) > MAX_NAMES or None
+
+    file.visititems(note)
+    whole = {name: item for name, item in found.items() if is_whole(item)}
+    beside = file.id.get_filesize() - sum(item.nbytes for item in whole.values())
+    if beside > MAX_BESIDE:
+        raise ValueError(f"{beside:,} bytes are no weights")
+    paths = [
+        f"model_weights/{layer}/{weight}"
+        for layer in names(found["model_weights"], "layer_names")
+        for weight in names(found[f"model_weights/{layer}"], "weight_names")
+    ]
+    for path in paths:
+        if path not in whole:
+            raise ValueError(f"{path} isn't stored in it whole, in one piece and uncompressed")
+    weights = [whole[path] for path in paths]
+    if any(weight.dtype.kind != "f" for weight in weights):
+        raise ValueError("its weights are no real numbers")
+    return weights
+
+
+def is_whole(item) -> bool:
+    """Whether it is a dataset as Keras writes it: no reference, no hole, no compressed zeros."""
+    return (
+        isinstance(item, h5py.Dataset)
+        and not item.external
+        and not item.is_virtual
+        and item.id.get_storage_size() == item.nbytes
+    )
+
+
+def names(group: h5py.Group, attribute: str) -> list[str]:
+    """The names of layers or weights that an attribute holds."""
+    (count,) = group.attrs.get_id(attribute).shape
+    if count > MAX_NAMES:
+        raise ValueError(f"{count:,} {attribute}")
+    return [name.decode() if isinstance(name, bytes) else name for name in group.attrs[attribute]]
+
+
+def declared_sizes(file: h5py.File) -> tuple[list[int], int]:
+    """What the network's description says: the widths of its inputs (noise, then labels, then
+    codes), and the units of its first layer.
+    """
+    if file.attrs.get_id("model_config").shape != ():
+        raise ValueError("its description is no text")
+    layers = json.loads(file.attrs["model_config"])["config"]["layers"]
+    found = [(layer["class_name"], layer["config"]) for layer in layers]
+    # Keras 2 calls it batch_input_shape, Keras 3 batch_shape.
+    widths = [
+        (config.get("batch_shape") or config["batch_input_shape"])[1]
+        for name, config in found
+        if name == "InputLayer"
+    ]
+    return widths, next(config["units"] for name, config in found if name == "Dense")
+
+
+def main() -> None:
+    with h5py.File(sys.argv[1]) as file:
+        file.attrs.get("data")
+        declared_sizes(file)
+        for weight in stored_weights(file):
+            weight[()]
+
+
+if __name__ == "__main__":
+    main()
