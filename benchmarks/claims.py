@@ -219,7 +219,7 @@ def main() -> None:
     if args.interval > args.steps:
         parser.error("an --interval beyond --steps gives no pictures")
 
-    with cli.one_line_errors(parser), signals.handled_by(signals.leave):
+    with cli.one_line_errors(parser), signals.leaving():
         compare(args)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.along_training import scored_rows
 from benchmarks.claims import load, table
-from lib import cli, evaluation, flags, folder
+from lib import cli, evaluation, flags, folder, signals
 from lib.files import reading, write
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
@@ -111,7 +111,7 @@ def main() -> None:
     parser = flags.OneLineParser(__doc__)
     parser.add_argument("runs", nargs="*", metavar="RUN", type=Path, help="folder of a run")
     args = parser.parse_args()
-    with cli.one_line_errors(parser):
+    with cli.one_line_errors(parser), signals.leaving():
         published()  # what is damaged is told before scoring takes minutes
         ready = []
         for run in args.runs:

@@ -10,7 +10,7 @@ images against the first and against the last 5,000.
 from functools import partial
 from statistics import mean, stdev
 
-from lib import cli, data, evaluation, flag_types, flags, generator_file
+from lib import cli, data, evaluation, flag_types, flags, generator_file, signals
 
 import numpy as np
 
@@ -43,14 +43,14 @@ def main() -> None:
     add("--conditional", action="store_true", help="it is one of acgan's or cgan's")
     add("--seeds", type=flag_types.whole_number(2), default=10, help="how many (%(default)s)")
     args = parser.parse_args()
-    with cli.one_line_errors(parser):
-        if args.generator:
+    with cli.one_line_errors(parser), signals.leaving():
+        if args.generator is not None:
             generator = generator_file.load(args.generator, args.conditional)
             score = partial(evaluation.evaluate, generator)
         else:
             score = evaluation.evaluate_real
         found = [score(seed) for seed in range(1, args.seeds + 1)]
-        print(table(found, [] if args.generator else by_half()))
+        print(table(found, by_half() if args.generator is None else []))
 
 
 if __name__ == "__main__":

@@ -190,6 +190,8 @@ class Checkpoints:
         """
         taken = int(self.newest.rpartition("-")[2]) if self.newest else 0
         prefix = str(self.place / f"ckpt-{max(step, taken + 1)}")
+        for damaged in parts(self.place.parent, Path(prefix).name):
+            remove(damaged)  # opening a pipe would wait for its reader
         try:
             with file_errors():
                 self.state.write(prefix)

@@ -3,7 +3,6 @@
 import argparse
 import errno
 import secrets
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,9 +65,7 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
         parser: the script's flags.
         build_and_train_models: trains; takes the flags.
     """
-    # before and after, Ctrl-C does what `Parser.begin` has it do
-    interruptible = signals.handled_by(signal.default_int_handler, [signal.SIGINT])
-    with one_line_errors(parser), interruptible:
+    with one_line_errors(parser):
         matplotlib.rcdefaults()  # whatever a matplotlibrc says for other projects
         params = parser.parse_args()
         if params.resume:
@@ -80,7 +77,7 @@ def main(parser: Parser, build_and_train_models: Callable) -> None:
         if params.seed is None:
             params.seed = secrets.randbelow(2**32)
         if params.generator is not None:
-            with signals.handled_by(signals.leave):
+            with signals.leaving():
                 sampling.use_generator(params, parser.conditional)
             return
         keras.utils.set_random_seed(params.seed)

@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import textwrap
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -16,13 +17,14 @@ from lib.streams import fold, one_line, open_streams
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """Flags, of which a wrong one is told in one line.
+    """Flags, of which a wrong one is told in one line, whatever the standard streams are.
 
     Args:
         description: the program's docstring.
     """
 
     def __init__(self, description: str):
+        open_streams()
         super().__init__(
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -74,12 +76,12 @@ class Parser(OneLineParser):
     def begin(self) -> None:
         """End the program here if --help is asked or a flag is wrong; then import, which takes seconds.
 
-        Ctrl-C ends it too, without a word, until `cli.main` takes over.
+        Ctrl-C ends it too, at once and without a word, until there is something to save.
         """
-        open_streams()
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell's `&` has it
             signal.signal(signal.SIGINT, lambda *_: os._exit(130))
         self.parse_args()
+        warnings.simplefilter("ignore")  # TensorFlow's, and fatal under PYTHONWARNINGS=error
         logging.getLogger("matplotlib").setLevel("ERROR")  # that it can't cache in this home
         settings = {"matplotlib": "MPLBACKEND", "lib.tf": "~/.keras/keras.json", "h5py": "HDF5"}
         for module, setting in settings.items():

@@ -1,14 +1,15 @@
 """What an h5 holds of a generator, whoever made it.
 
-`python h5.py FILE` reads all of it and says nothing. Of damaged files HDF5 crashes on some, and
-loops for ever on others, deaf to signals: `opened` finds out in a process of its own.
+On damaged files HDF5 may crash, loop for ever, deaf to signals, or take gigabytes. So `opened` has
+a process of its own read all of it first: `python h5.py FILE` says nothing, or what is wrong.
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import h5py
@@ -16,26 +17,26 @@ import h5py
 # More than a generator has: of layers and weights, and of bytes that are no weights.
 MAX_NAMES = 1000
 MAX_BESIDE = 2**24
-# Fifty times what reading takes.
+# Fifty times what reading takes, and thrice what Python and HDF5 reserve.
 SECONDS = 10
+MEMORY = 2**30
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """Open a file that HDF5 comes to the end of, or to an error.
+    """Open a file that can be read.
 
     Raises:
-        ValueError: it crashes or loops.
+        ValueError: it can't.
     """
-    command = [sys.executable, "-P", __file__, path]
+    command = [sys.executable, "-P", "-W", "ignore", __file__, path]
+    env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # each would reserve memory
     try:
-        status = subprocess.call(command, stderr=subprocess.DEVNULL, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        status = None
-    except OSError:  # the system has no process to spare
-        status = 0
-    if status not in (0, 1):  # 1: an exception, which comes again here
-        raise ValueError("HDF5 can't read it")
+        subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=SECONDS, check=True
+        )
+    except subprocess.SubprocessError as error:
+        raise ValueError(getattr(error, "stderr", None) or "HDF5 can't read it") from error
     with h5py.File(path) as file:
         yield file
 
@@ -106,13 +107,23 @@ def declared_sizes(file: h5py.File) -> tuple[list[int], int]:
     return widths, next(config["units"] for name, config in found if name == "Dense")
 
 
-def main() -> None:
-    with h5py.File(sys.argv[1]) as file:
-        file.attrs.get("data")
-        declared_sizes(file)
+def read_all(path: str) -> None:
+    """Read all that matters of a generator; takes little more memory than the file has bytes."""
+    if sys.platform == "linux":  # others don't limit it
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        with suppress(ValueError):  # less is allowed already
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY + os.path.getsize(path), most))
+    with h5py.File(path) as file:
         for weight in stored_weights(file):
             weight[()]
+        declared_sizes(file)
+        file.attrs.get("data")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        read_all(sys.argv[1])
+    except Exception as error:  # noqa: BLE001  (there is no end to what a file can hold)
+        sys.exit(str(error) or type(error).__name__)

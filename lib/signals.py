@@ -29,9 +29,23 @@ def handled_by(handler: Callable, signums: Sequence[int] = STOP) -> Iterator[Non
             signal.signal(signum, before[signum])
 
 
-def leave(signum: int, _frame) -> None:
-    """A handler: end the program as an exception does, which leaves nothing half written."""
-    sys.exit(128 + signum)
+@contextmanager
+def leaving() -> Iterator[None]:
+    """Have SIGINT, SIGTERM and SIGHUP end the program as an exception does, which leaves nothing
+    half written.
+    """
+    received = []
+
+    def leave(signum, _frame):
+        received.append(signum)
+        sys.exit(128 + signum)
+
+    with handled_by(leave):
+        try:
+            yield
+        finally:
+            if received:  # native code may have made another exception of it, or swallowed it
+                sys.exit(128 + received[0])
 
 
 @contextmanager

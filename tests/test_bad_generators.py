@@ -1,5 +1,6 @@
 """h5 files that hold or claim what they shouldn't: one line, at once."""
 
+import io
 import json
 import os
 import shutil
@@ -187,12 +188,28 @@ def test_bad_h5_is_one_line(change, message, plain, refusal, tmp_path):
     assert message in refusal("wgan", "--generator=bad.h5")
 
 
-def test_h5_in_which_hdf5_loops_is_one_line(plain, refusal, tmp_path):
-    """As it does where the heap of texts has a block of zeros."""
-    content = bytearray(plain.read_bytes())
+def zeros_among_texts(content):
+    """In the second text's header; HDF5 loops there."""
     first = content.index(b"GCOL") + 16
     length = int.from_bytes(content[first + 8 : first + 16], "little")
     second = first + 16 + (length + 7) // 8 * 8
     content[second : second + 16] = bytes(16)
+
+
+def text_of_4_gb(content):
+    """The description of the network; HDF5 makes room for it."""
+    with h5py.File(io.BytesIO(content)) as file:
+        length = len(file.attrs["model_config"])
+    place = content.index(length.to_bytes(4, "little"))
+    content[place : place + 4] = b"\xff" * 4
+
+
+@pytest.mark.parametrize(
+    "damage, reason",
+    [(zeros_among_texts, "HDF5 can't read it"), (text_of_4_gb, "memory allocation failed")],
+)
+def test_h5_that_hdf5_would_choke_on_is_one_line(damage, reason, plain, refusal, tmp_path):
+    content = bytearray(plain.read_bytes())
+    damage(content)
     (tmp_path / "bad.h5").write_bytes(content)
-    assert "HDF5 can't read it" in refusal("wgan", "--generator=bad.h5")
+    assert reason in refusal("wgan", "--generator=bad.h5")

@@ -5,11 +5,12 @@ import os
 import resource
 import shutil
 import socket
+import sys
 from contextlib import contextmanager
 
 from lib import cli, data, generator_file, memory
 from lib.errors import UserError
-from lib.flags import Parser, one_line
+from lib.flags import OneLineParser, Parser, one_line
 
 import numpy as np
 import pytest
@@ -202,6 +203,12 @@ def test_memory_that_runs_out_all_the_same(library, capsys):
     with pytest.raises(SystemExit, match="2"), cli.one_line_errors(parser):
         library.ones((2**22, 2**22))
     assert capsys.readouterr().err.count("memory ran out: choose a smaller --batch-size") == 1
+
+
+def test_a_closed_output_is_none_of_a_benchmark_either(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    with cli.one_line_errors(OneLineParser("")):
+        print("to nobody")
 
 
 def test_available_memory(tmp_path, monkeypatch):

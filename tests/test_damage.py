@@ -67,6 +67,7 @@ DAMAGES = {
     "truncated": edit(lambda content: content[: len(content) // 2]),
     "flipped": edit(flip),
     "garbled": edit(lambda content: bytes(len(content))),
+    "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
 }
 PARTS = "index", "data-00000-of-00001"
 
@@ -80,7 +81,9 @@ def test_a_damaged_checkpoint_is_seen(part, damage, run):
     assert snapshot(run) == before
 
 
-@pytest.mark.parametrize("part, damage", [("index", "garbled"), (PARTS[1], "flipped")])
+@pytest.mark.parametrize(
+    "part, damage", [("index", "garbled"), (PARTS[1], "flipped"), ("index", "pipe")]
+)
 def test_a_run_goes_on_from_the_older_checkpoint(part, damage, run, finished, small, capsys):
     DAMAGES[damage](run / "checkpoints" / f"ckpt-6.{part}")
     state = run / "checkpoints" / "checkpoint"  # TensorFlow's, of which nothing depends

@@ -18,7 +18,8 @@ from helpers import CONDITIONAL, FEW_STEPS, ROOT, SCRIPTS, main, run_script, sav
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_train_then_sample(name, tmp_path):
     model_name = f"{name}_mnist"
-    trained = run_script(name, *FEW_STEPS, cwd=tmp_path)
+    strict = os.environ | {"PYTHONWARNINGS": "error"}  # TensorFlow's are nobody's fault here
+    trained = run_script(name, *FEW_STEPS, cwd=tmp_path, env=strict)
     assert trained.returncode == 0, trained.stderr
     assert trained.stderr == ""
     header, *lines = trained.stdout.splitlines()

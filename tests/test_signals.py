@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 from lib import checkpoint, signals
 
@@ -60,6 +61,19 @@ def test_what_nohup_ignores_stays_ignored():
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("signum", signals.STOP)
+def test_a_signal_ends_the_program_whatever_becomes_of_its_exception(signum):
+    """Native code that calls Python may swallow it, or raise another one instead."""
+    ends = pytest.raises(SystemExit, match=str(128 + signum))
+    with ends, signals.leaving(), suppress(SystemExit):
+        os.kill(os.getpid(), signum)
+    with ends, signals.leaving():
+        try:
+            os.kill(os.getpid(), signum)
+        except SystemExit:
+            raise SystemError("bad argument to internal function") from None
 
 
 def test_a_closed_output_stops_the_run(tmp_path):
