@@ -17,9 +17,9 @@ import h5py
 # More than a generator has: of layers and weights, and of bytes that are no weights.
 MAX_NAMES = 1000
 MAX_BESIDE = 2**24
-# Fifty times what reading takes, and thrice what Python and HDF5 reserve.
+# What reading may take: fifty times what it does, and beside the weights ten times.
 SECONDS = 10
-MEMORY = 2**30
+MEMORY = 2**28
 
 
 @contextmanager
@@ -30,11 +30,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
         ValueError: it can't.
     """
     command = [sys.executable, "-P", "-W", "ignore", __file__, path]
-    env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # each would reserve memory
     try:
-        subprocess.run(
-            command, env=env, capture_output=True, text=True, timeout=SECONDS, check=True
-        )
+        subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
     except subprocess.SubprocessError as error:
         raise ValueError(getattr(error, "stderr", None) or "HDF5 can't read it") from error
     with h5py.File(path) as file:
@@ -108,13 +105,15 @@ def declared_sizes(file: h5py.File) -> tuple[list[int], int]:
 
 
 def read_all(path: str) -> None:
-    """Read all that matters of a generator; takes little more memory than the file has bytes."""
+    """Read all that matters of a generator, on Linux in little more memory than its file takes."""
     if sys.platform == "linux":  # others don't limit it
         import resource
 
+        now = resource.getpagesize() * int(Path("/proc/self/statm").read_text().split()[0])
+        limit = now + os.path.getsize(path) + MEMORY
         _, most = resource.getrlimit(resource.RLIMIT_AS)
         with suppress(ValueError):  # less is allowed already
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY + os.path.getsize(path), most))
+            resource.setrlimit(resource.RLIMIT_AS, (limit, most))
     with h5py.File(path) as file:
         for weight in stored_weights(file):
             weight[()]
