@@ -8,7 +8,7 @@ from zipfile import ZipFile
 
 from lib import memory, npz, pictures
 from lib.errors import UserError
-from lib.files import reading
+from lib.files import SMALL, reading
 from lib.tf import tf
 
 import numpy as np
@@ -16,8 +16,7 @@ import numpy as np
 # The data set of LeCun, Cortes and Burges, CC BY-SA 3.0 (lib/MNIST.md).
 MNIST = Path(__file__).with_name("mnist.npz")
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
-# As many as ImageNet has, the most that conditional GANs are compared on. One-hot labels take
-# 4 bytes a class and image.
+# As many as ImageNet has, the most that conditional GANs are compared on.
 MAX_CLASSES = 1000
 # Of larger images the generator's first layer alone, which grows with their area, has more than
 # 50 million weights.
@@ -91,7 +90,11 @@ def read_labels(archive: ZipFile, count: int, path: Path) -> np.ndarray:
             f"the labels in {path} must be 0, 1, ..., n - 1, all of them in use, with n from 2 to "
             f"{MAX_CLASSES}"
         )
-    memory.require(8 * count * len(classes), f"y_train in {path}", "give fewer images or classes")
+    size = 4 * count * len(classes)
+    advice = "give fewer images or classes"
+    if size > SMALL:
+        raise UserError(f"y_train in {path} takes {size:,} bytes one-hot: {advice}")
+    memory.require(2 * size, f"y_train in {path}", advice)
     return np.eye(len(classes), dtype=np.float32)[y_train]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lib.errors import UserError
+from lib.errors import LIMITS, UserError
 
 # Up to here a file that claims more than it stores can't do harm.
 SMALL = 2**28
@@ -136,6 +136,7 @@ def reading(
 
     Raises:
         UserError: there is no such file, or reading failed, by whatever exception.
+        OSError: the system has no more files or processes to give.
     """
     path = Path(path)
     try:
@@ -157,5 +158,7 @@ def reading(
     except UserError:
         raise
     except Exception as error:  # there is no end to what a stranger's file can hold
+        if isinstance(error, OSError) and error.errno in LIMITS:
+            raise
         reason = textwrap.shorten(str(error) or type(error).__name__, 120, placeholder=" ...")
         raise UserError(f"{path} doesn't hold {content}: {advice} ({reason})") from error

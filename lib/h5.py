@@ -6,6 +6,7 @@ a process of its own read all of it first: `python h5.py FILE` says nothing, or 
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import h5py
 # More than a generator has: of layers and weights, and of bytes that are no weights.
 MAX_NAMES = 1000
 MAX_BESIDE = 2**24
-# What reading may take: fifty times what it does, and beside the weights ten times.
+# What reading may take: fifty times what it does of the processor's time, ten times of memory.
 SECONDS = 10
 MEMORY = 2**28
 
@@ -31,9 +32,9 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """
     command = [sys.executable, "-P", "-W", "ignore", __file__, path]
     try:
-        subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
-    except subprocess.SubprocessError as error:
-        raise ValueError(getattr(error, "stderr", None) or "HDF5 can't read it") from error
+        subprocess.run(command, capture_output=True, text=True, check=True)
+    except subprocess.CalledProcessError as error:
+        raise ValueError(error.stderr or "HDF5 can't read it") from error
     with h5py.File(path) as file:
         yield file
 
@@ -53,7 +54,7 @@ def stored_weights(file: h5py.File) -> list[h5py.Dataset]:
     file.visititems(note)
     whole = {name: item for name, item in found.items() if is_whole(item)}
     beside = file.id.get_filesize() - sum(item.nbytes for item in whole.values())
-    if beside > MAX_BESIDE:
+    if not 0 <= beside <= MAX_BESIDE:
         raise ValueError(f"{beside:,} bytes are no weights")
     paths = [
         f"model_weights/{layer}/{weight}"
@@ -75,6 +76,7 @@ def is_whole(item) -> bool:
         isinstance(item, h5py.Dataset)
         and not item.external
         and not item.is_virtual
+        and not item.chunks  # which may be one and the same
         and item.id.get_storage_size() == item.nbytes
     )
 
@@ -105,8 +107,10 @@ def declared_sizes(file: h5py.File) -> tuple[list[int], int]:
 
 
 def read_all(path: str) -> None:
-    """Read all that matters of a generator, on Linux in little more memory than its file takes."""
-    if sys.platform == "linux":  # others don't limit it
+    """Read all that matters of a generator, within the limits that the system has."""
+    if hasattr(signal, "setitimer"):  # ends this process, be it alone by then
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    if sys.platform == "linux":
         import resource
 
         now = resource.getpagesize() * int(Path("/proc/self/statm").read_text().split()[0])

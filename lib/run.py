@@ -67,10 +67,11 @@ def open_run(
     if params.evaluate_interval:
         evaluation.require_mnist(generator)
     if params.plot_model:
-        record.plot_model(generator, discriminator, params.plot_model)
+        with signals.leaving():
+            record.plot_model(generator, discriminator, params.plot_model)
         raise Finished
     began = folder.origin(params, draw.fingerprint())
-    with folder.claim(params, began) as place, signals.deferred() as received:
+    with signals.deferred() as received, folder.claim(params, began) as place:
         keras2.build_for_training(discriminator, adversarial)
         checkpoints = Checkpoints(place, models, draw.rng)
         check_end(place, params, checkpoints.progress)

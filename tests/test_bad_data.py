@@ -118,6 +118,14 @@ def test_labels_are_asked_for_where_they_are_used(labels, message, refusal, tmp_
     assert data.load(tmp_path / "own.npz", labels=False).y_train is None
 
 
+def test_labels_that_are_large_one_hot(refusal, tmp_path):
+    labels = np.arange(300_000, dtype="u2") % 1000
+    np.savez_compressed(
+        tmp_path / "own.npz", x_train=np.zeros((300_000, 4, 4), "u1"), y_train=labels
+    )
+    assert "takes 1,200,000,000 bytes one-hot" in refusal("acgan", "--data=own.npz")
+
+
 def test_as_many_classes_as_images(refusal, tmp_path):
     np.savez(tmp_path / "own.npz", x_train=np.zeros((30_000, 4, 4), "u1"), y_train=range(30_000))
     assert "with n from 2 to 1000" in refusal("cgan", "--data=own.npz")

@@ -4,8 +4,10 @@ import io
 import json
 import os
 import shutil
+import subprocess
 
 from lib import gan, generator_file
+from lib.errors import LIMITS
 from lib.tf import keras
 
 import h5py
@@ -101,6 +103,11 @@ def compressed(file):
     replace_kernel(file, data=np.zeros((100, 512), "f4"), compression="gzip")
 
 
+def chunked(file):
+    """Of which all could be one."""
+    replace_kernel(file, data=np.zeros((100, 512), "f4"), chunks=(10, 512))
+
+
 def narrow(file):
     replace_kernel(file, data=np.zeros((100, 511), "f4"))
 
@@ -169,6 +176,7 @@ def test_pixels_that_are_no_numbers_are_refused(use, refusal, tmp_path):
         (one_value(-np.inf), "weights that are not finite"),
         (negative_variance, NO_GENERATOR),
         (compressed, "kernel isn't stored in it whole"),
+        (chunked, "kernel isn't stored in it whole"),
         (narrow, NO_GENERATOR),
         (missing, NO_GENERATOR),
         (renamed_layers, NO_GENERATOR),
@@ -213,3 +221,12 @@ def test_h5_that_hdf5_would_choke_on_is_one_line(damage, reason, plain, refusal,
     damage(content)
     (tmp_path / "bad.h5").write_bytes(content)
     assert reason in refusal("wgan", "--generator=bad.h5")
+
+
+@pytest.mark.parametrize("number", LIMITS)
+def test_a_system_out_of_processes_is_no_fault_of_the_file(number, plain, refusal, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    assert f"raise `ulimit {LIMITS[number]}`" in refusal("wgan", f"--generator={plain}")
