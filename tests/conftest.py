@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 os.environ["MPLBACKEND"] = "agg"
-# a shell's `&` has all it starts ignore Ctrl-C, which tests send
+# a shell's `&` and `nohup` have all that they start ignore what tests send
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from lib import (  # first: imports TensorFlow quietly
