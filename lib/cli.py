@@ -1,6 +1,7 @@
 """What a script does when it is started, and how it ends."""
 
 import argparse
+import errno
 import secrets
 import sys
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lib import distribute, folder, sampling, signals
-from lib.errors import LIMITS, Finished, Stopped, UserError
+from lib.errors import Finished, Stopped, UserError
 from lib.flags import Parser
 from lib.tf import keras, tf
 
@@ -33,8 +34,8 @@ def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
         place = error.filename or "standard output"
         reason = f"{place}: {error.strerror}" if error.errno else error
         advice = "make room" if "No space" in str(error) else "check it, or write elsewhere"
-        if limit := LIMITS.get(error.errno):
-            reason, advice = error.strerror, f"close other programs, or raise `ulimit {limit}`"
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            reason, advice = error.strerror, "close other programs, or raise `ulimit -n`"
         parser.exit(2, f"{parser.prog}: {reason}: {advice}\n")
     except (MemoryError, tf.errors.ResourceExhaustedError):
         advice = "choose a smaller --batch-size or --count, or close other programs"

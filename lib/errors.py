@@ -1,13 +1,9 @@
 """What ends a program in one line."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lib.tf import tf
-
-# Of system errors that are no file's fault, the option of `ulimit` that helps.
-LIMITS = {errno.EMFILE: "-n", errno.ENFILE: "-n", errno.EAGAIN: "-u"}
 
 
 class UserError(ValueError):

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lib.errors import LIMITS, UserError
+from lib.errors import UserError
 
 # Up to here a file that claims more than it stores can't do harm.
 SMALL = 2**28
+# Of errors that are no file's fault, the option of `ulimit` that helps.
+LIMITS = {errno.EMFILE: "-n", errno.ENFILE: "-n", errno.EAGAIN: "-u"}
 
 
 @contextmanager
@@ -136,7 +138,6 @@ def reading(
 
     Raises:
         UserError: there is no such file, or reading failed, by whatever exception.
-        OSError: the system has no more files or processes to give.
     """
     path = Path(path)
     try:
@@ -158,7 +159,8 @@ def reading(
     except UserError:
         raise
     except Exception as error:  # there is no end to what a stranger's file can hold
-        if isinstance(error, OSError) and error.errno in LIMITS:
-            raise
+        if limit := LIMITS.get(getattr(error, "errno", None)):
+            advice = f"close other programs, or raise `ulimit {limit}`"
+            raise UserError(f"{path}: {os.strerror(error.errno)}: {advice}") from error
         reason = textwrap.shorten(str(error) or type(error).__name__, 120, placeholder=" ...")
         raise UserError(f"{path} doesn't hold {content}: {advice} ({reason})") from error

@@ -49,7 +49,7 @@ def save(generator: keras.Model, path: str | Path, data: str | None = None) -> N
 def training_data(path: str | Path) -> str | None:
     """The name of the file that the generator in a whole file was trained on; None for MNIST."""
     with reading(path, ".h5", "a generator"), h5.opened(path) as file:
-        return str(file.attrs["data"]) if "data" in file.attrs else None
+        return str(file.attrs["data"])[:255] if "data" in file.attrs else None
 
 
 def load(path: str | Path, conditional: bool) -> keras.Model:

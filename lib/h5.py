@@ -32,8 +32,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """
     command = [sys.executable, "-P", "-W", "ignore", __file__, path]
     try:
-        subprocess.run(command, capture_output=True, text=True, check=True)
-    except subprocess.CalledProcessError as error:
+        subprocess.run(command, capture_output=True, text=True, check=True, timeout=60 * SECONDS)
+    except subprocess.SubprocessError as error:
         raise ValueError(error.stderr or "HDF5 can't read it") from error
     with h5py.File(path) as file:
         yield file
@@ -45,9 +45,12 @@ def stored_weights(file: h5py.File) -> list[h5py.Dataset]:
     Raises:
         Exception: of any kind, where one isn't stored in this very file, and in full.
     """
+    # asked for before any name is looked up, in which another file, or a pipe, would be opened
+    if file.id.links.visit(lambda _, link: link.type != h5py.h5l.TYPE_HARD or None, info=True):
+        raise ValueError("it has links")
     found = {}
 
-    def note(name, item):  # never called with what lies behind a link to another file
+    def note(name, item):
         found[name] = item
         return len(found) > MAX_NAMES or None
 
@@ -113,10 +116,10 @@ def read_all(path: str) -> None:
     if sys.platform == "linux":
         import resource
 
-        now = resource.getpagesize() * int(Path("/proc/self/statm").read_text().split()[0])
-        limit = now + os.path.getsize(path) + MEMORY
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        with suppress(ValueError):  # less is allowed already
+        with suppress(OSError, ValueError):  # there is no /proc, or less is allowed already
+            now = resource.getpagesize() * int(Path("/proc/self/statm").read_text().split()[0])
+            limit = now + os.path.getsize(path) + MEMORY
+            _, most = resource.getrlimit(resource.RLIMIT_AS)
             resource.setrlimit(resource.RLIMIT_AS, (limit, most))
     with h5py.File(path) as file:
         for weight in stored_weights(file):

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 from lib import gan, generator_file
-from lib.errors import LIMITS
+from lib.files import LIMITS
 from lib.tf import keras
 
 import h5py
@@ -194,6 +194,17 @@ def test_bad_h5_is_one_line(change, message, plain, refusal, tmp_path):
     with h5py.File(tmp_path / "bad.h5", "r+") as file:
         change(file)
     assert message in refusal("wgan", "--generator=bad.h5")
+
+
+def test_a_name_that_is_a_path_through_a_link_is_not_followed(plain, refusal, tmp_path):
+    os.mkfifo(tmp_path / "pipe.h5")
+    shutil.copy(plain, tmp_path / "bad.h5")
+    with h5py.File(tmp_path / "bad.h5", "r+") as file:
+        file["group/through"] = h5py.ExternalLink("pipe.h5", "/")
+        file["group"].create_group("through..it")
+    content = (tmp_path / "bad.h5").read_bytes().replace(b"through..it", b"through//it")
+    (tmp_path / "bad.h5").write_bytes(content)
+    assert "it has links" in refusal("wgan", "--generator=bad.h5")
 
 
 def zeros_among_texts(content):
