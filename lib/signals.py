@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
 
@@ -13,19 +13,19 @@ SIGPIPE = 13  # Windows has none
 
 
 @contextmanager
-def handled_by(handler: Callable, signums: Sequence[int] = STOP) -> Iterator[None]:
-    """Have `handler` take signals, by default SIGINT, SIGTERM and SIGHUP.
+def handled_by(handler: Callable) -> Iterator[None]:
+    """Have `handler` take SIGINT, SIGTERM and SIGHUP.
 
     Those that are ignored, as `nohup` and a shell's `&` have it, stay ignored.
     """
-    before = {signum: signal.getsignal(signum) for signum in signums}
+    before = {signum: signal.getsignal(signum) for signum in STOP}
     try:
-        for signum in signums:
+        for signum in STOP:
             if before[signum] != signal.SIG_IGN:
                 signal.signal(signum, handler)
         yield
     finally:
-        for signum in signums:
+        for signum in STOP:
             signal.signal(signum, before[signum])
 
 
