@@ -8,7 +8,7 @@ from zipfile import ZipFile
 
 from lib import memory, npz, pictures
 from lib.errors import UserError
-from lib.files import SMALL, reading
+from lib.files import reading
 from lib.tf import tf
 
 import numpy as np
@@ -70,13 +70,14 @@ def load(path: str | Path | None = None, labels: bool = True) -> Dataset:
             )
         # the array and the tensor that is drawn from
         memory.require(2 * prod(shape), f"x_train in {path}", "give fewer images")
-        y_train = read_labels(archive, shape[0], path) if labels else None
+        y_train = read_labels(archive, shape, path) if labels else None
         x_train = npz.read(archive, "x_train")
     return Dataset(x_train.reshape(len(x_train), side, side, 1), y_train)
 
 
-def read_labels(archive: ZipFile, count: int, path: Path) -> np.ndarray:
-    """The labels of `count` images, one-hot: float32 (count, num_labels)."""
+def read_labels(archive: ZipFile, images: tuple[int, ...], path: Path) -> np.ndarray:
+    """The labels of images of that shape, (N, ...), one-hot: float32 (N, num_labels)."""
+    count = images[0]
     shape, dtype = npz.declared(archive, "y_train")
     if not (np.issubdtype(dtype, np.integer) and shape == (count,)):
         raise UserError(
@@ -90,11 +91,11 @@ def read_labels(archive: ZipFile, count: int, path: Path) -> np.ndarray:
             f"the labels in {path} must be 0, 1, ..., n - 1, all of them in use, with n from 2 to "
             f"{MAX_CLASSES}"
         )
-    size = 4 * count * len(classes)
+    size = prod(images) + 4 * count * len(classes)
     advice = "give fewer images or classes"
-    if size > SMALL:
-        raise UserError(f"y_train in {path} takes {size:,} bytes one-hot: {advice}")
-    memory.require(2 * size, f"y_train in {path}", advice)
+    if size > npz.allowance(archive):
+        raise UserError(f"{path} takes {size:,} bytes with its labels one-hot: {advice}")
+    memory.require(2 * size, f"{path} with its labels one-hot", advice)
     return np.eye(len(classes), dtype=np.float32)[y_train]
 
 

@@ -8,12 +8,17 @@ import os
 from math import prod
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
-from lib.files import SMALL
-
 import numpy as np
 
-# Beyond it, what is stored is next to nothing; MNIST is compressed 5 times.
+# Up to here an archive that claims more than it stores can't do harm. Beyond, more than a hundred
+# times what is stored means that this is next to nothing; MNIST is compressed 5 times.
+SMALL = 2**28
 MAX_COMPRESSION = 100
+
+
+def allowance(archive: ZipFile) -> int:
+    """The bytes that all that is made of an archive may take."""
+    return max(SMALL, MAX_COMPRESSION * os.fstat(archive.fp.fileno()).st_size)
 
 
 def declared(archive: ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
@@ -27,7 +32,7 @@ def declared(archive: ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
         raise ValueError(f"{name} is compressed as NumPy doesn't")
     if member.header_offset + member.compress_size > os.fstat(archive.fp.fileno()).st_size:
         raise ValueError(f"{name} is cut off")
-    if member.file_size > max(SMALL, MAX_COMPRESSION * member.compress_size):
+    if member.file_size > allowance(archive):
         raise ValueError(f"{name} is {member.file_size:,} bytes out of {member.compress_size:,}")
     with archive.open(member) as file:
         # NumPy writes later versions for arrays of records alone

@@ -118,12 +118,13 @@ def test_labels_are_asked_for_where_they_are_used(labels, message, refusal, tmp_
     assert data.load(tmp_path / "own.npz", labels=False).y_train is None
 
 
-def test_labels_that_are_large_one_hot(refusal, tmp_path):
-    labels = np.arange(300_000, dtype="u2") % 1000
-    np.savez_compressed(
-        tmp_path / "own.npz", x_train=np.zeros((300_000, 4, 4), "u1"), y_train=labels
-    )
-    assert "takes 1,200,000,000 bytes one-hot" in refusal("acgan", "--data=own.npz")
+@pytest.mark.parametrize("side, classes", [(4, 1000), (28, 200)])
+def test_labels_that_are_large_one_hot(side, classes, refusal, tmp_path):
+    labels = np.arange(300_000, dtype="u2") % classes
+    images = np.zeros((300_000, side, side), "u1")
+    np.savez_compressed(tmp_path / "own.npz", x_train=images, y_train=labels)
+    size = 300_000 * (side**2 + 4 * classes)
+    assert f"takes {size:,} bytes with its labels one-hot" in refusal("acgan", "--data=own.npz")
 
 
 def test_as_many_classes_as_images(refusal, tmp_path):

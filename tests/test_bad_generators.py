@@ -88,15 +88,19 @@ def linked_to_itself(file):
     file[name] = h5py.SoftLink(f"/{name}")
 
 
-def sparse(file):
-    """4 GB that were allocated, and never written."""
-    claim_units(file)
-    name, _ = replace_kernel(file)
-    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    space = h5py.h5s.create_simple((100, 2**23))
-    h5py.h5d.create(file.id, name.encode(), h5py.h5t.IEEE_F32LE, space, settings)
+def sparse(units):
+    """A kernel that was allocated, and never written."""
+
+    def change(file):
+        change_config(file, lambda noise, dense: dense.update(units=units))
+        name, _ = replace_kernel(file)
+        settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        space = h5py.h5s.create_simple((100, units))
+        h5py.h5d.create(file.id, name.encode(), h5py.h5t.IEEE_F32LE, space, settings)
+
+    return change
 
 
 def compressed(file):
@@ -163,7 +167,8 @@ def test_pixels_that_are_no_numbers_are_refused(use, refusal, tmp_path):
         (claim_stored_units, NO_GENERATOR),
         (negative_width, NO_GENERATOR),
         (worded_width, NO_GENERATOR),
-        (sparse, "is mostly holes"),
+        (sparse(8 * 256**2), "is mostly holes"),  # 210 MB
+        (sparse(2**23), "is mostly holes"),  # 3.4 GB
         (external, NO_GENERATOR),
         (virtual, NO_GENERATOR),
         (linked, NO_GENERATOR),
