@@ -100,8 +100,12 @@ def header(place: Path, draw: data.Sampler, params: Namespace, done: int) -> str
 
 def command(params: Namespace, *options: str) -> str:
     """How to start this script again, with this Python, in this place and with `options`."""
-    known = Path(shutil.which("python3") or "").parent == Path(sys.executable).parent
-    words = ["python3" if known else os.path.relpath(sys.executable), sys.argv[0]]
+    python, here = Path(sys.executable), Path.cwd()
+    if Path(shutil.which("python3") or "").parent == python.parent:
+        python = "python3"
+    elif python.is_relative_to(here):
+        python = python.relative_to(here)
+    words = [str(python), sys.argv[0]]
     if params.output_dir != ".":
         words.append(f"--output-dir={params.output_dir}")
     if "--resume" in options:
