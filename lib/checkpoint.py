@@ -71,7 +71,8 @@ def is_progress(began, step, seconds, recent, history) -> bool:
         and isinstance(began["model_name"], str)
         and isinstance(began["data_sha256"], str)
         and all(type(step) is int and 0 < step < 2**31 for step in steps)
-        and all(isinstance(number, float) for number in [seconds, *metrics])
+        and all(name.isidentifier() for row in rows for name, _ in row)
+        and all(isinstance(number, float) and abs(number) < 1e39 for number in [seconds, *metrics])
     )
 
 
@@ -174,11 +175,11 @@ class Checkpoints:
         self.newest = next(filter(is_whole, everything), None)
         if not self.newest:
             return
-        try:
-            with file_errors():
+        with file_errors():
+            try:
                 self.state.read(self.newest).assert_consumed()
-        except (ValueError, AssertionError) as error:
-            raise _another_version(self.newest) from error
+            except (ValueError, AssertionError, tf.errors.NotFoundError) as error:
+                raise _another_version(self.newest) from error
         for damaged in everything[: everything.index(self.newest)]:
             print(f"{damaged} is damaged: going on from {self.newest}", flush=True)
         self._keep(*everything)

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from lib.errors import UserError
 
-# Up to here a file of holes can't do harm.
-SMALL = 2**24
 # Of errors that are no file's fault, the option of `ulimit` that helps.
 LIMITS = {errno.EMFILE: "-n", errno.ENFILE: "-n", errno.EAGAIN: "-u"}
 
@@ -107,15 +105,6 @@ def leftovers(path: Path) -> Iterator[Path]:
     return path.parent.glob(f".tmp.{'[0-9a-f]' * 8}.{path.name}")
 
 
-def mostly_holes(path: Path) -> bool:
-    """Whether half of a file was never written. One that its file system compressed was."""
-    status = path.stat()
-    if not hasattr(os, "SEEK_HOLE") or 2 * 512 * status.st_blocks >= status.st_size:
-        return False
-    with path.open("rb") as file:
-        return file.seek(0, os.SEEK_HOLE) < status.st_size
-
-
 def flush(path: Path) -> None:
     """Have a file's content, or a folder's list of files, on the disk itself."""
     if os.name != "posix":  # Windows flushes no folder
@@ -156,8 +145,6 @@ def reading(
             raise UserError(f"there is no file {path}: give one that holds {content}")
         if not path.is_file():
             raise UserError(f"{path} is no regular file: give one that holds {content}")
-        if path.stat().st_size > SMALL and mostly_holes(path):
-            raise UserError(f"{path} is mostly holes, as an aborted download leaves: get it anew")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they'd be lines beside the one
             yield path

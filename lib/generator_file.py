@@ -4,7 +4,7 @@ import io
 from math import isqrt
 from pathlib import Path
 
-from lib import gan, h5
+from lib import data, gan, h5
 from lib.errors import UserError
 from lib.files import reading, write
 from lib.tf import keras
@@ -72,6 +72,8 @@ def load(path: str | Path, conditional: bool) -> keras.Model:
         if min(widths) < 1 or 8 * side**2 != units or weights[0].shape != (sum(widths), units):
             raise ValueError(f"{weights[0].shape} weights from inputs of {widths} to {units} units")
         check_use(path, len(widths), conditional)
+        if conditional and widths[1] > data.MAX_CLASSES:
+            raise ValueError(f"{widths[1]:,} labels, more than {data.MAX_CLASSES:,}")
         noise, *labels = [keras.Input((width,)) for width in widths]
         model = gan.generator(noise, side, labels=labels[0] if labels else None)
         if [weight.shape for weight in model.weights] != [weight.shape for weight in weights]:

@@ -121,6 +121,10 @@ def read_all(path: str) -> None:
             limit = now + os.path.getsize(path) + MEMORY
             _, most = resource.getrlimit(resource.RLIMIT_AS)
             resource.setrlimit(resource.RLIMIT_AS, (limit, most))
+    status = os.stat(path)
+    # less than half of it is on the disk; not all systems tell
+    if 0 < 2 * 512 * getattr(status, "st_blocks", 0) < status.st_size > MAX_BESIDE:
+        raise ValueError("it is mostly holes, as an aborted download leaves")
     with h5py.File(path) as file:
         for weight in stored_weights(file):
             weight[()]

@@ -19,8 +19,9 @@ CONTROL_GROUPS = (
 # In float32: itself, its gradient, two moments of the optimizer, and a copy in passing.
 BYTES_A_WEIGHT = 5 * 4
 
-# What a pixel takes until it is in a file: of a grid, enlarged and in colours; of a data set.
-PICTURE, ARRAY = 110, 12
+# What a pixel takes until it is in a file: of a grid, enlarged and in colours; of a data set; of an
+# animation, enlarged.
+PICTURE, ARRAY, ANIMATION = 110, 12, 45
 
 
 def require(need: int, what: str, advice: str) -> None:
@@ -133,7 +134,7 @@ def of_sampling(generator, count: int, bytes_a_pixel: int) -> int:
     Args:
         generator: a Model as `gan.generator` builds it.
         count: images, which are drawn 32 at a time.
-        bytes_a_pixel: of their file, PICTURE or ARRAY.
+        bytes_a_pixel: of their file, PICTURE, ARRAY or ANIMATION.
     """
     inputs = sum(tensor.shape[1] for tensor in generator.inputs)
     pixels = (generator.output_shape[1] + 2) ** 2

@@ -30,9 +30,13 @@ class Record:
         self.folder = folder
         self.history = [*history]
         self.grids = []
-        (folder / "tensorboard").mkdir(exist_ok=True)
+        events = folder / EVENTS
+        events.parent.mkdir(exist_ok=True)
+        # written in place, where TensorBoard goes on reading, unless that is another file's too
+        if events.is_symlink() or (events.exists() and events.stat().st_nlink > 1):
+            events.unlink()
         with file_errors():
-            self.events = tf.io.TFRecordWriter(str(folder / EVENTS))
+            self.events = tf.io.TFRecordWriter(str(events))
         self._add_event(file_version="brain.Event:2")
         for row in history:
             self._add_scalars(row)

@@ -66,8 +66,8 @@ def write_walk(
     together = bool(num_labels) and digit is None
     frames, points = round(seconds / FRAME_SECONDS), max(3, (seconds - 1) // 2 * 2 + 1)
     count, walks = (num_labels[0], 1) if together else (WALKS, WALKS)
-    pixels = frames * count * (generator.output_shape[1] * ZOOM + GAP) ** 2
-    memory.require(5 * pixels, f"a GIF of {seconds} seconds", "choose fewer")
+    need = memory.of_sampling(generator, frames * count, memory.ANIMATION)
+    memory.require(need, f"a GIF of {seconds} seconds", "choose fewer")
     rng = tf.random.Generator.from_seed(seed)
     noise = data.sample_noise(rng, points * walks, latent_size).numpy()
     noise = closed_walk(noise.reshape(points, walks, latent_size), frames)
@@ -76,7 +76,7 @@ def write_walk(
         labels = np.eye(num_labels[0], dtype=np.float32)
         labels = labels if together else labels[[digit] * count]
         inputs.append(np.tile(labels, (frames, 1)))
-    images = gan.draw_images(generator, inputs, batch_size=100)
+    images = gan.draw_images(generator, inputs)
     images = np.rint(255 * images).astype(np.uint8)
     return write_new(Path(path), encode(images.reshape(frames, count, *images.shape[1:3])))
 

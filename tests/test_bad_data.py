@@ -1,6 +1,7 @@
 """npz files that hold or claim what they shouldn't: one line, at once."""
 
 import struct
+import subprocess
 import zipfile
 
 from lib import data
@@ -37,12 +38,19 @@ def put_false_size(path):
 
 def put_compressed_zeros(path):
     with (
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file,
         file.open("x_train.npy", "w") as member,
     ):
-        member.write(npy((600_000, 32, 32)))
-        for _ in range(600):
+        member.write(npy((300_000, 32, 32)))
+        for _ in range(300):
             member.write(bytes(32 * 32 * 1000))
+
+
+def put_holes(path):
+    whole = path.with_suffix(".whole")
+    archive(whole, npy((300_000, 32, 32), body=bytes(300_000 * 32 * 32)))
+    subprocess.run(["cp", "--sparse=always", whole, path], check=True)
+    whole.unlink()
 
 
 def put_cut(path):
@@ -73,7 +81,8 @@ def put_flipped_bit(path):
         (put_false_size, "is cut off"),
         (put_cut, "not a zip file"),
         (put_flipped_bit, "Bad CRC-32"),
-        (put_compressed_zeros, "is 614,400,079 bytes out of"),
+        (put_holes, "is 307,200,079 bytes out of"),
+        (put_compressed_zeros, "is 307,200,079 bytes out of"),
         (put_pickle, "holds Python objects"),
         (lambda path: np.savez(path, y_train=[1]), "no item named 'x_train.npy'"),
         (lambda path: archive(path, b"text, no array"), "magic string"),
@@ -116,6 +125,28 @@ def test_labels_are_asked_for_where_they_are_used(labels, message, refusal, tmp_
     archive(tmp_path / "own.npz", labels=labels)
     assert message in refusal("acgan", "--data=own.npz")
     assert data.load(tmp_path / "own.npz", labels=False).y_train is None
+
+
+def test_drawings_may_be_compressed_well(tmp_path):
+    images = np.zeros((270_000, 32, 32), np.uint8)
+    images[:, 16, 16] = np.random.default_rng(0).integers(1, 256, len(images))
+    np.savez_compressed(tmp_path / "own.npz", x_train=images)
+    assert 100 < images.size / (tmp_path / "own.npz").stat().st_size < 500
+    np.testing.assert_array_equal(
+        data.load(tmp_path / "own.npz", labels=False).x_train[..., 0], images
+    )
+
+
+def test_images_may_have_holes(tmp_path):
+    images = np.zeros((300, 256, 256), np.uint8)
+    images[:, :16] = 1
+    np.savez(tmp_path / "own.npz", x_train=images)
+    subprocess.run(["cp", "--sparse=always", "own.npz", "copy.npz"], cwd=tmp_path, check=True)
+    status = (tmp_path / "copy.npz").stat()
+    assert 4 * 512 * status.st_blocks < status.st_size
+    np.testing.assert_array_equal(
+        data.load(tmp_path / "copy.npz", labels=False).x_train[..., 0], images
+    )
 
 
 @pytest.mark.parametrize("side, classes", [(4, 1000), (28, 200)])

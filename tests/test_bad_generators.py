@@ -212,6 +212,12 @@ def test_a_name_that_is_a_path_through_a_link_is_not_followed(plain, refusal, tm
     assert "it has links" in refusal("wgan", "--generator=bad.h5")
 
 
+def test_more_labels_than_data_may_have(refusal, tmp_path):
+    generator = gan.generator(keras.Input((100,)), 4, labels=keras.Input((1001,)))
+    generator_file.save(generator, tmp_path / "bad.h5")
+    assert "1,001 labels, more than 1,000" in refusal("acgan", "--generator=bad.h5")
+
+
 def zeros_among_texts(content):
     """In the second text's header; HDF5 loops there."""
     first = content.index(b"GCOL") + 16

@@ -131,6 +131,18 @@ def with_other_weights(run):
     tf.train.Checkpoint(progress=progress).write(str(run / "checkpoints" / "ckpt-7"))
 
 
+def without_random_numbers(run):
+    newest = checkpoint.newest_whole(run)
+    reader = tf.train.load_checkpoint(newest)
+    names = [name for name in reader.get_variable_to_shape_map() if not name.startswith("rng")]
+    tf.raw_ops.SaveV2(
+        prefix=newest,
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=[reader.get_tensor(name) for name in names],
+    )
+
+
 def copy_changed(**changes):
     """Has run.json say something else than the checkpoint."""
 
@@ -150,6 +162,7 @@ def copy_changed(**changes):
         (damage_all, "no checkpoint in .* is whole.*--overwrite"),
         (of_another_version, "ckpt-7 is of another version.*--overwrite"),
         (with_other_weights, "ckpt-7 is of another version.*--overwrite"),
+        (without_random_numbers, "ckpt-6 is of another version.*--overwrite"),
         (copy_changed(batch_size=-8), "contradicts the checkpoint, which has batch_size 8"),
         (copy_changed(batch_size=None), "contradicts the checkpoint, which has batch_size 8"),
         (copy_changed(lr=[1]), "contradicts the checkpoint, which has lr 0.0002"),
@@ -215,9 +228,12 @@ def test_a_finished_run_s_run_json_is_written_anew_too(run, small):
         ("seconds", "long"),
         ("recent", "text"),
         ("recent", [{"loss": "text"}]),
+        ("recent", [{"loss": 1e308}]),
+        ("recent", [{"lo\ud800ss": 0.5}]),
         ("history", None),
         ("history", [{"loss": 0.5}]),
         ("history", [{"step": 0.5, "loss": 0.5}]),
+        ("history", [{"step": 5, "lo\nss": 0.5}]),
     ],
 )
 def test_a_strangers_checkpoint_is_refused(name, value, run, small):
@@ -297,11 +313,22 @@ def test_a_folder_in_a_files_place_or_the_other_way_round(name, flag, run, small
 
 
 def test_events_that_cannot_be_written(run, small):
-    events = run / "tensorboard" / "events.out.tfevents"
-    events.unlink()
-    events.symlink_to("/proc/no/such/folder/events")
+    shutil.rmtree(run / "tensorboard")
+    (run / "tensorboard").symlink_to("/proc/self")
     with pytest.raises(OSError, match="events.out.tfevents"):
         resume(run, small)
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_events_that_are_another_file_too(link, run, small):
+    events = run / "tensorboard" / "events.out.tfevents"
+    other = run.parent / "thesis.txt"
+    other.write_text("is the user's")
+    events.unlink()
+    link(other, events)
+    resume(run, small)
+    assert other.read_text() == "is the user's"
+    assert events.stat().st_size > 1000
 
 
 def test_a_save_that_fails_leaves_no_part(run, small):

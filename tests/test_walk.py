@@ -1,6 +1,6 @@
 """The walk through the latent space, and its animation."""
 
-from lib import data, gan, walk
+from lib import data, gan, memory, walk
 from lib.errors import UserError
 
 import numpy as np
@@ -103,3 +103,11 @@ def test_write_walk_of_a_digit(generator, tmp_path):
     np.testing.assert_allclose(images[0].reshape(-1, 4, 4), expected, atol=1)
     with pytest.raises(UserError, match="choose from 0 to 11"):
         walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1, digit=12)
+
+
+@pytest.mark.parametrize("seconds, labels, need", [(600, None, "0.4"), (3, 1000, "1.2")])
+def test_a_walk_that_takes_too_much_is_refused(seconds, labels, need, tmp_path, monkeypatch):
+    generator = gan.generator(keras.Input((100,)), 4, labels=labels and keras.Input((labels,)))
+    monkeypatch.setattr(memory, "available", lambda: 0.25e9)
+    with pytest.raises(UserError, match=f"a GIF of {seconds} seconds takes about {need} GB"):
+        walk.write_walk(generator, tmp_path / "new.gif", seconds, seed=1)
