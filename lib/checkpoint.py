@@ -67,7 +67,7 @@ def is_progress(began, step, seconds, recent, history) -> bool:
     return (
         isinstance(recent, list)
         and isinstance(history, list)
-        and isinstance(began["hyperparameters"], dict)
+        and type(began["hyperparameters"]["train_steps"]) is int
         and isinstance(began["model_name"], str)
         and isinstance(began["data_sha256"], str)
         and all(type(step) is int and 0 < step < 2**31 for step in steps)

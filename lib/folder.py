@@ -8,7 +8,7 @@ import platform
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -50,7 +50,8 @@ def generator_path(folder: Path) -> Path:
 
 def sample_grids(folder: Path, last_step: float = math.inf) -> list[Path]:
     """The sample grids in a run's folder up to a step, in order."""
-    grids = [path for path in folder.glob("*.png") if re.fullmatch(r"\d{5,}", path.stem)]
+    steps = "[0-9]{5}|[1-9][0-9]{5,9}"
+    grids = [path for path in folder.glob("*.png") if re.fullmatch(steps, path.stem)]
     grids.sort(key=lambda path: int(path.stem))
     return [path for path in grids if int(path.stem) <= last_step]
 
@@ -253,7 +254,10 @@ def _identity(facts: dict) -> dict:
 
 def _clear(folder: Path) -> None:
     """Remove the files of an earlier run, and no others; the next generator replaces its own."""
-    for path in *checkpoint.parts(folder), *sample_grids(folder):  # first what may be resumed
+    grids = sample_grids(folder)
+    with suppress(OSError, UserError):  # pictures that are named after a date, say, stay
+        grids = sample_grids(folder, recorded(folder)["hyperparameters"]["train_steps"])
+    for path in *checkpoint.parts(folder), *grids:  # first what may be resumed
         remove(path)
     for name in FILES:
         (folder / name).unlink(missing_ok=True)

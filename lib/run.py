@@ -121,7 +121,7 @@ class Run:
         self.checkpoints = checkpoints
         self.signals = signals
         self.progress = checkpoints.progress
-        for grid in folder.sample_grids(place):
+        for grid in folder.sample_grids(place, params.train_steps):
             step = int(grid.stem)
             if step >= self.progress.step and not self._grid_due(step):
                 grid.unlink()  # of a stop, where the run now goes on

@@ -372,6 +372,8 @@ def test_what_may_be_a_run_is_not_written_over(name, tmp_path, small):
 def test_files_of_others_stay(run, small, capsys):
     names = (
         "notes.txt",
+        "20251126.png",
+        "000001.png",
         "tensorboard/notes.txt",
         "checkpoints/ckpt-best.h5",
         "checkpoints/ckpt-1a/x",
