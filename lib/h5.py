@@ -122,8 +122,8 @@ def read_all(path: str) -> None:
             _, most = resource.getrlimit(resource.RLIMIT_AS)
             resource.setrlimit(resource.RLIMIT_AS, (limit, most))
     status = os.stat(path)
-    # less than half of it is on the disk; not all systems tell
-    if 0 < 2 * 512 * getattr(status, "st_blocks", 0) < status.st_size > MAX_BESIDE:
+    on_disk = 512 * getattr(status, "st_blocks", 0) or status.st_size  # not all systems tell
+    if status.st_size > max(MAX_BESIDE, 2 * on_disk):
         raise ValueError("it is mostly holes, as an aborted download leaves")
     with h5py.File(path) as file:
         for weight in stored_weights(file):
