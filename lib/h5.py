@@ -64,6 +64,8 @@ def stored_weights(file: h5py.File) -> list[h5py.Dataset]:
         for layer in names(found["model_weights"], "layer_names")
         for weight in names(found[f"model_weights/{layer}"], "weight_names")
     ]
+    if len(set(paths)) < len(paths):  # each would be read again
+        raise ValueError("it names a weight twice")
     for path in paths:
         if path not in whole:
             raise ValueError(f"{path} isn't stored in it whole, in one piece and uncompressed")

@@ -145,6 +145,11 @@ def renamed_layers(file):
     file["model_weights"].attrs["layer_names"] = ["dense", "nobody"]
 
 
+def repeated_layers(file):
+    names = file["model_weights"].attrs["layer_names"]
+    file["model_weights"].attrs["layer_names"] = [*names, *names]
+
+
 NO_GENERATOR = "doesn't hold a whole generator of these scripts: give a file that does"
 
 
@@ -185,6 +190,7 @@ def test_pixels_that_are_no_numbers_are_refused(use, refusal, tmp_path):
         (narrow, NO_GENERATOR),
         (missing, NO_GENERATOR),
         (renamed_layers, NO_GENERATOR),
+        (repeated_layers, "it names a weight twice"),
         (config_of("no JSON"), NO_GENERATOR),
         (config_of("[" * 100_000), NO_GENERATOR),
         (config_of("{}"), NO_GENERATOR),
