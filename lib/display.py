@@ -100,11 +100,11 @@ def header(place: Path, draw: data.Sampler, params: Namespace, done: int) -> str
 
 def command(params: Namespace, *options: str) -> str:
     """How to start this script again, with this Python, in this place and with `options`."""
-    python, here = Path(sys.executable), Path.cwd()
+    python = Path(sys.executable)
     if Path(shutil.which("python3") or "").parent == python.parent:
         python = "python3"
-    elif python.is_relative_to(here):
-        python = python.relative_to(here)
+    elif python.is_relative_to(Path.cwd()):
+        python = python.relative_to(Path.cwd())
     words = [str(python), sys.argv[0]]
     if params.output_dir != ".":
         words.append(f"--output-dir={params.output_dir}")

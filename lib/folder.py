@@ -254,10 +254,11 @@ def _identity(facts: dict) -> dict:
 
 def _clear(folder: Path) -> None:
     """Remove the files of an earlier run, and no others; the next generator replaces its own."""
-    grids = sample_grids(folder)
+    last_step = math.inf
     with suppress(OSError, UserError):  # pictures that are named after a date, say, stay
-        grids = sample_grids(folder, recorded(folder)["hyperparameters"]["train_steps"])
-    for path in *checkpoint.parts(folder), *grids:  # first what may be resumed
+        last_step = recorded(folder)["hyperparameters"]["train_steps"]
+    # first what may be resumed
+    for path in *checkpoint.parts(folder), *sample_grids(folder, last_step):
         remove(path)
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
