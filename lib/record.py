@@ -3,6 +3,7 @@ an animation, its networks as a diagram.
 """
 
 import csv
+import math
 import struct
 import time
 from collections.abc import Iterable
@@ -15,6 +16,11 @@ from lib.tf import keras, tf
 
 from matplotlib.figure import Figure
 from PIL import Image
+
+# What grows with the run is drawn again and again: a table of 40,000 rows takes 0.3 s each time,
+# an animation of 1,000 grids 2 s.
+TABLE_SECONDS = 5
+MAX_FRAMES = 200
 
 
 class Record:
@@ -30,6 +36,7 @@ class Record:
         self.folder = folder
         self.history = [*history]
         self.grids = []
+        self.written = -math.inf
         events = folder / EVENTS
         events.parent.mkdir(exist_ok=True)
         # written in place, where TensorBoard goes on reading, unless that is another file's too
@@ -42,14 +49,20 @@ class Record:
             self._add_scalars(row)
         for grid in sample_grids(folder, step):
             self.add_grid(grid)
-        if history:
-            write_table(history, folder / "history.csv")
+        self.write_table()
 
     def add_row(self, row: dict[str, float]) -> None:
         """Add a row to the history: `step`, and numbers by name."""
         self.history.append(row)
-        write_table(self.history, self.folder / "history.csv")
         self._add_scalars(row)
+        if time.monotonic() - self.written > TABLE_SECONDS:
+            self.write_table()
+
+    def write_table(self) -> None:
+        """Have all rows in the table."""
+        if self.history:
+            write_table(self.history, self.folder / "history.csv")
+            self.written = time.monotonic()
 
     def add_grid(self, grid: Path) -> None:
         """Show a sample grid, named after its step, in TensorBoard and the animation too.
@@ -67,9 +80,10 @@ class Record:
         self._add_event(step=int(grid.stem), summary={"value": [value]})
 
     def draw(self) -> None:
-        """Draw the curves and the animation; TensorBoard sees all of it."""
+        """Write the table, draw the curves and the animation; TensorBoard sees all of it."""
         with file_errors():
             self.events.flush()
+        self.write_table()
         if self.history:
             plot_losses(self.history, self.folder / "losses.png")
         if self.grids:
@@ -125,8 +139,12 @@ def read_grid(path: Path) -> Image.Image | None:
 
 
 def write_gif(grids: list[Path], path: Path) -> None:
-    """The grids as an animation, the last one held; what can't be read is left out."""
-    frames = [frame for grid in grids if (frame := read_grid(grid))]
+    """The grids as an animation, the last one held; what can't be read is left out.
+
+    Of more than MAX_FRAMES, every second is shown, or every third, ..., and always the last.
+    """
+    shown = grids[:: -math.ceil(len(grids) / MAX_FRAMES)][::-1]
+    frames = [frame for grid in shown if (frame := read_grid(grid))]
     if not frames:
         return
     durations = [200] * (len(frames) - 1) + [2000]

@@ -87,6 +87,7 @@ def open_run(
                 finish(run)
         except Exception:
             run.display.end_line()
+            run.record.write_table()  # its last rows tell how a run diverged
             raise
 
 

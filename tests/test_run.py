@@ -13,14 +13,14 @@ import subprocess
 import sys
 import time
 
-from lib import checkpoint, data, generator_file, run
+from lib import checkpoint, data, generator_file, record, run
 from lib.errors import Stopped, UserError
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import ROOT, events, run_script, train
-from PIL import Image
+from PIL import Image, ImageSequence
 
 KILLED_STEPS = 60
 
@@ -120,6 +120,17 @@ def test_history_is_complete(whole):
         assert image.size == (640, 480)
 
 
+def test_a_long_animation_is_thinned_from_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "MAX_FRAMES", 3)
+    grids = [tmp_path / f"{step:05d}.png" for step in range(1, 9)]
+    for level, grid in enumerate(grids):
+        Image.new("L", (4, 4), 30 * level).save(grid)
+    record.write_gif(grids, tmp_path / "training.gif")
+    with Image.open(tmp_path / "training.gif") as gif:
+        frames = [frame.convert("L").getpixel((0, 0)) for frame in ImageSequence.Iterator(gif)]
+    assert frames == [30 * level for level in (1, 4, 7)]
+
+
 def test_history_holds_means_over_the_interval(tmp_path, mnist):
     train("lsgan", tmp_path / "each", mnist, "--log-interval=1", steps=6)
     train("lsgan", tmp_path / "means", mnist, "--log-interval=3", steps=6)
@@ -212,12 +223,20 @@ def test_divergence_stops_the_run(tmp_path, mnist):
     assert "nothing was saved yet" in str(error.value)
 
 
-def test_a_non_finite_weight_is_never_saved(tmp_path, mnist):
-    def spoil(step, models):
-        if step == 6:
-            weight = models[0].weights[0]
-            weight.assign(weight * np.nan)
+def spoil(step, models):
+    if step == 6:
+        weight = models[0].weights[0]
+        weight.assign(weight * np.nan)
 
+
+def test_history_shows_how_a_run_diverged(tmp_path, mnist):
+    with pytest.raises(UserError, match="after step 8 is not finite"):
+        train("lsgan", tmp_path, mnist, "--log-interval=1", steps=9, meddle=spoil)
+    rows = (tmp_path / "lsgan_mnist" / "history.csv").read_text().splitlines()
+    assert [row.partition(",")[0] for row in rows[1:]] == list("1234567")
+
+
+def test_a_non_finite_weight_is_never_saved(tmp_path, mnist):
     with pytest.raises(UserError, match="weight of the generator after step 6.*ckpt-5"):
         train("lsgan", tmp_path, mnist, "--save-interval=1", steps=7, meddle=spoil)
     saved = generator_file.load(tmp_path / "lsgan_mnist.h5", conditional=False)
