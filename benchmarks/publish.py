@@ -13,6 +13,7 @@ from benchmarks.along_training import scored_rows
 from benchmarks.claims import load, table
 from lib import cli, evaluation, flags, folder, signals
 from lib.files import reading, write
+from lib.flag_types import absolute_path
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 SEEDS = range(1, 6)
@@ -109,12 +110,14 @@ def write_readme(found: dict[str, dict], real: list[dict]) -> None:
 
 def main() -> None:
     parser = flags.OneLineParser(__doc__)
-    parser.add_argument("runs", nargs="*", metavar="RUN", type=Path, help="folder of a run")
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", type=absolute_path, help="folder of a run"
+    )
     args = parser.parse_args()
     with cli.one_line_errors(parser), signals.leaving():
         published()  # what is damaged is told before scoring takes minutes
         ready = []
-        for run in args.runs:
+        for run in map(Path, args.runs):
             facts = read_facts(run / "run.json")
             scored_rows(run)
             ready.append((run, facts, load(run)))

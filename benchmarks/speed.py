@@ -168,12 +168,12 @@ def machine() -> str:
 def main() -> None:
     parser = flags.OneLineParser(__doc__)
     parser.add_argument("--gans", nargs="+", choices=GANS, default=GANS)
-    positive = flag_types.whole_number(1)
-    parser.add_argument("--batch-size", type=positive, default=64, help="of the main table (64)")
+    positive, size = flag_types.whole_number(1), flag_types.whole_number(1, 4096)
+    parser.add_argument("--batch-size", type=size, default=64, help="of the main table (64)")
     parser.add_argument(
         "--sizes",
         nargs="+",
-        type=positive,
+        type=size,
         default=[1, 64, 512],
         help="batches of the growth table",
     )

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from lib.errors import UserError, file_errors
-from lib.files import flush, remove
+from lib.files import entries, flush, remove
 from lib.tf import tf
 
 import numpy as np
@@ -83,8 +83,8 @@ def parts(folder: Path, name: str = r"ckpt-[1-9]\d{0,17}") -> list[Path]:
         folder: the run's.
         name: of a checkpoint, or a pattern; by default of any.
     """
-    paths = (folder / "checkpoints").glob("ckpt-*")
     kinds = r"_temp|(\.index|\.data-\d{5}-of-\d{5})(\.tempstate\d+)?"
+    paths = entries(folder / "checkpoints")
     return [path for path in paths if re.fullmatch(f"{name}({kinds})", path.name)]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lib import distribute, folder, sampling, signals
 from lib.errors import Finished, Stopped, UserError
+from lib.files import ADVICE
 from lib.flags import Parser
 from lib.tf import keras, tf
 
@@ -35,7 +36,7 @@ def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
         reason = f"{place}: {error.strerror}" if error.errno else error
         advice = "make room" if "No space" in str(error) else "check it, or write elsewhere"
         if error.errno in (errno.EMFILE, errno.ENFILE):
-            reason, advice = error.strerror, "close other programs, or raise `ulimit -n`"
+            reason, advice = error.strerror, ADVICE[error.errno]
         parser.exit(2, f"{parser.prog}: {reason}: {advice}\n")
     except (MemoryError, tf.errors.ResourceExhaustedError):
         advice = "choose a smaller --batch-size or --count, or close other programs"
@@ -43,7 +44,7 @@ def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
-        advice = "close other programs, or raise `ulimit -u`"
+        advice = ADVICE[errno.EAGAIN]
         parser.exit(2, f"{parser.prog}: the system starts no more threads: {advice}\n")
     except Stopped as stopped:
         parser.exit(stopped.status, f"{parser.prog}: {stopped}\n")

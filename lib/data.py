@@ -66,10 +66,9 @@ def load(path: str | Path | None = None, labels: bool = True) -> Dataset:
         ):
             raise UserError(
                 f"x_train in {path} is {dtype} {shape}: it must be uint8 (N, side, side) or "
-                f"(N, side, side, 1) with a side divisible by 4, up to {MAX_SIDE}"
+                f"(N, side, side, 1), N at least 1, the side divisible by 4 and up to {MAX_SIDE}"
             )
-        # the array and the tensor that is drawn from
-        memory.require(2 * prod(shape), f"x_train in {path}", "give fewer images")
+        memory.require(memory.DATA * prod(shape), f"x_train in {path}", "give fewer images")
         y_train = read_labels(archive, shape, path) if labels else None
         x_train = npz.read(archive, "x_train")
     return Dataset(x_train.reshape(len(x_train), side, side, 1), y_train)
@@ -79,7 +78,7 @@ def read_labels(archive: ZipFile, images: tuple[int, ...], path: Path) -> np.nda
     """The labels of images of that shape, (N, ...), one-hot: float32 (N, num_labels)."""
     count = images[0]
     shape, dtype = npz.declared(archive, "y_train")
-    if not (np.issubdtype(dtype, np.integer) and shape == (count,)):
+    if not (dtype.kind in "iu" and shape == (count,)):
         raise UserError(
             f"y_train in {path} is {dtype} {shape}: it must be one whole number for each of the "
             f"{count} images"
@@ -95,7 +94,7 @@ def read_labels(archive: ZipFile, images: tuple[int, ...], path: Path) -> np.nda
     advice = "give fewer images or classes"
     if size > max(npz.SMALL, 2 * prod(images)):  # images are stored, zeros of labels aren't
         raise UserError(f"{path} takes {size:,} bytes with its labels one-hot: {advice}")
-    memory.require(2 * size, f"{path} with its labels one-hot", advice)
+    memory.require(memory.DATA * size, f"{path} with its labels one-hot", advice)
     return np.eye(len(classes), dtype=np.float32)[y_train]
 
 

@@ -6,6 +6,7 @@ normalization alone sees the replica's share; its moving averages are the means 
 After each step all hold the same weights, bit for bit.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -47,7 +48,7 @@ def scope(params: Namespace) -> Iterator[Namespace]:
 
     Raises:
         UserError: as `strategy`; the batch can't be split evenly; the workers were started with
-            different flags or checkpoints; another worker was lost.
+            different flags, data or checkpoints; another worker was lost.
     """
     training = strategy(params.distribute)
     replicas = training.num_replicas_in_sync
@@ -71,8 +72,8 @@ def scope(params: Namespace) -> Iterator[Namespace]:
             any_worker(False)  # Nobody leaves while others work, who would take it for a failure.
         except LOST as error:
             raise UserError(
-                "another worker is gone, see what it says; to go on from the last checkpoint, "
-                "start all of them with --resume"
+                "another worker is gone, see what it says; start all of them again, with --resume "
+                "where a checkpoint was saved"
             ) from error
     if not is_chief(training):
         print("done: the first worker has written the run", flush=True)
@@ -202,13 +203,16 @@ def is_chief(training: tf.distribute.MultiWorkerMirroredStrategy) -> bool:
 def check_agreement(params: Namespace) -> None:
     """Raise a UserError on every worker unless all were started alike."""
     facts = {name: getattr(params, name) for name in params.shared}
+    if params.data and os.path.isfile(params.data):  # what else it may be is told when it is read
+        with open(params.data, "rb") as file:
+            facts["data"] = hashlib.file_digest(file, "sha256").hexdigest()
     if params.resume:
         facts["checkpoint"] = Path(checkpoint.newest_whole(folder.of(params)) or "").name
     own = float(crc32(json.dumps(facts, sort_keys=True).encode()))
     if abs(mean_of_workers(tf.constant(own, tf.float64)) - own) > 0.5:
         raise UserError(
-            "the workers differ in script, flags, or the checkpoint to go on from: start all alike, "
-            "with the writer's folder"
+            "the workers differ in script, flags, data, or the checkpoint to go on from: start all "
+            "alike, with the writer's folder"
         )
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 
 ROWS = 4  # of the grid, and its columns
 MAX_DIGITS = 30
+MAX_LATENT_SIZE = 4000  # its directions take 10 seconds
 # The first layer's weights start at random, with singular values from 1.2 to 1.6; in an ACGAN
 # after 5,000 steps about eight stand out from these, the first with 2.5.
 NUM_DIRECTIONS = 8
@@ -50,8 +51,11 @@ def explore(generator: keras.Model, seed: int, folder: str | Path) -> None:
         folder: where "save" writes; made when missing.
 
     Raises:
-        UserError: too many digits, no display, or a toolkit that can't open a window.
+        UserError: too many digits, too wide a latent space, no display, or a toolkit that can't
+            open a window.
     """
+    if generator.inputs[0].shape[1] > MAX_LATENT_SIZE:
+        raise UserError(f"--explore takes latent spaces of up to {MAX_LATENT_SIZE:,} dimensions")
     if any(tensor.shape[1] > MAX_DIGITS for tensor in generator.inputs[1:]):
         raise UserError(f"--explore has room for the buttons of {MAX_DIGITS} digits")
     advice = "it needs a display, and Tk, PyQt6 or PySide6 for Python"
@@ -73,9 +77,8 @@ def latent_directions(generator: keras.Model, count: int) -> np.ndarray:
     """The directions in which noise changes the first layer's output most.
 
     In closed form (Shen and Zhou 2021, arXiv:2007.06600): the unit vectors n that make |A n|
-    largest, A the layer's weights, are the eigenvectors of A^T A with the largest eigenvalues,
-    so A's first right singular vectors. Keras keeps A^T, (inputs, units), and the rows of the
-    noise stand before those of labels.
+    largest, A the layer's weights, are the eigenvectors of A^T A with the largest eigenvalues.
+    Keras keeps A^T, (inputs, units), and the rows of the noise stand before those of labels.
 
     Returns:
         float32 (min(count, latent_size), latent_size), orthonormal, the strongest first.
@@ -83,7 +86,7 @@ def latent_directions(generator: keras.Model, count: int) -> np.ndarray:
     latent_size = generator.inputs[0].shape[1]
     dense = next(layer for layer in generator.layers if isinstance(layer, keras.layers.Dense))
     kernel = dense.kernel.numpy()[:latent_size]
-    return np.linalg.svd(kernel, full_matrices=False).U.T[:count]
+    return np.linalg.eigh(kernel @ kernel.T).eigenvectors.T[::-1][:count]
 
 
 class Explorer:

@@ -12,8 +12,13 @@ from pathlib import Path
 
 from lib.errors import UserError
 
-# Of errors that are no file's fault, the option of `ulimit` that helps.
-LIMITS = {errno.EMFILE: "-n", errno.ENFILE: "-n", errno.EAGAIN: "-u"}
+# Errors that are no fault of a file's content, and what helps.
+ADVICE = {
+    errno.EACCES: "make it readable",
+    errno.EAGAIN: "close other programs, or raise `ulimit -u`",
+    errno.EMFILE: "close other programs, or raise `ulimit -n`",
+    errno.ENFILE: "close other programs, or raise `ulimit -n`",
+}
 
 
 @contextmanager
@@ -100,6 +105,16 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder; nothing where there is none. `Path.glob` is silent of what it may not
+    read.
+    """
+    try:
+        return [*folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def leftovers(path: Path) -> Iterator[Path]:
     """What killed writers of `path` left; its name may be a pattern."""
     return path.parent.glob(f".tmp.{'[0-9a-f]' * 8}.{path.name}")
@@ -151,8 +166,7 @@ def reading(
     except UserError:
         raise
     except Exception as error:  # there is no end to what a stranger's file can hold
-        if limit := LIMITS.get(getattr(error, "errno", None)):
-            advice = f"close other programs, or raise `ulimit {limit}`"
-            raise UserError(f"{path}: {os.strerror(error.errno)}: {advice}") from error
+        if (number := getattr(error, "errno", None)) in ADVICE:
+            raise UserError(f"{path}: {os.strerror(number)}: {ADVICE[number]}") from error
         reason = textwrap.shorten(str(error) or type(error).__name__, 120, placeholder=" ...")
         raise UserError(f"{path} doesn't hold {content}: {advice} ({reason})") from error

@@ -5,6 +5,7 @@ import math
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 FLOAT32_MAX = float(2**128 - 2**104)
 
@@ -46,7 +47,7 @@ def file_ending(suffix: str) -> Callable[[str], str]:
     """An argparse type: the path of a file with this suffix."""
 
     def convert(text: str) -> str:
-        if not text.endswith(suffix):
+        if Path(text).suffix != suffix:
             raise argparse.ArgumentTypeError(f"{text!r} is no name of a {suffix} file")
         return text
 

@@ -31,6 +31,12 @@ class OneLineParser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
+    def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
+        for word in sys.argv[1:] if args is None else args:
+            if re.fullmatch(r"--[\w-]+=--|-\w=?--", word):  # for argparse no value, and no error
+                self.error(f"argument {word.removesuffix('--').rstrip('=')}: -- is no value")
+        return super().parse_args(args, namespace)
+
     def error(self, message: str):
         self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lib import checkpoint
 from lib.errors import UserError
-from lib.files import atomic, leftovers, remove
+from lib.files import atomic, entries, leftovers, remove
 from lib.tf import keras, tf
 
 import numpy as np
@@ -51,7 +51,7 @@ def generator_path(folder: Path) -> Path:
 def sample_grids(folder: Path, last_step: float = math.inf) -> list[Path]:
     """The sample grids in a run's folder up to a step, in order."""
     steps = "[0-9]{5}|[1-9][0-9]{5,9}"
-    grids = [path for path in folder.glob("*.png") if re.fullmatch(steps, path.stem)]
+    grids = [path for path in entries(folder) if re.fullmatch(rf"({steps})\.png", path.name)]
     grids.sort(key=lambda path: int(path.stem))
     return [path for path in grids if int(path.stem) <= last_step]
 
@@ -71,6 +71,7 @@ def claim(params: Namespace, began: dict) -> Iterator[Path]:
         UserError: another process holds it; a run lies there and isn't to be resumed or
             replaced; the run to resume began otherwise, or there is none; a folder stands where a
             file goes, or the other way round.
+        PermissionError: a folder can't be written.
     """
     folder = of(params)
     folder.mkdir(parents=True, exist_ok=True)
@@ -154,12 +155,11 @@ def recorded(folder: Path) -> dict:
         return checkpoint.read_progress(newest).began
     if checkpoint.found(folder):
         raise UserError(f"no checkpoint in {folder} is whole: begin anew with --overwrite")
-    advice = (
-        "begin anew with --overwrite"
-        if _remains(folder)
-        else "leave out --resume, or give the run's --model-name or --output-dir"
+    anew = "begin anew with --overwrite" if _remains(folder) else "leave out --resume"
+    raise UserError(
+        f"there is no checkpoint to resume from in {folder}: give the run's --model-name or "
+        f"--output-dir, or {anew}"
     )
-    raise UserError(f"there is no checkpoint to resume from in {folder}: {advice}")
 
 
 def recorded_hyperparameters(folder: Path, parser: ArgumentParser) -> dict:
@@ -189,19 +189,22 @@ def recorded_hyperparameters(folder: Path, parser: ArgumentParser) -> dict:
 def _remains(folder: Path) -> list[Path]:
     """What a run leaves before its first checkpoint, or when that is gone."""
     paths = [*(folder / name for name in FILES), generator_path(folder), *sample_grids(folder)]
-    return [path for path in paths if path.exists()]
+    return [path for path in paths if os.path.lexists(path)]
 
 
 def _check_places(folder: Path) -> None:
     """Refuse what a run would stumble over at its first save."""
     folders = [folder / name for name in ("checkpoints", "tensorboard")]
     wrong = [(path, "file") for path in _remains(folder) if not path.is_file()]
-    wrong += [(path, "folder") for path in folders if path.exists() and not path.is_dir()]
+    wrong += [(path, "folder") for path in folders if os.path.lexists(path) and not path.is_dir()]
     if wrong:
         path, kind = wrong[0]
         raise UserError(
             f"{path} is in the way, where a {kind} goes: remove it, or give another --output-dir"
         )
+    for path in folder.parent, folder, *folders:
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def _check_beginning(folder: Path, before: dict, began: dict, params: Namespace) -> None:

@@ -1,20 +1,13 @@
 """What a request takes of the machine's memory, so that it is refused before it fills it."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 from lib.errors import UserError
 from lib.tf import tf
 
-# The limit of a control group, and where it says how much of that can't be given back.
-CONTROL_GROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.stat", "anon"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.stat",
-        "total_rss",
-    ),
-)
+OWN_GROUPS, CONTROL_GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 # In float32: itself, its gradient, two moments of the optimizer, and a copy in passing.
 BYTES_A_WEIGHT = 5 * 4
@@ -22,6 +15,10 @@ BYTES_A_WEIGHT = 5 * 4
 # What a pixel takes until it is in a file: of a grid, enlarged and in colours; of a data set; of an
 # animation, enlarged.
 PICTURE, ARRAY, ANIMATION = 110, 12, 45
+
+# What training data takes, times its size: the array, the tensor that is drawn from, and a copy in
+# passing; and what 10,000 images take to be drawn and scored.
+DATA, SCORING = 3, 1.4e9
 
 
 def require(need: int, what: str, advice: str) -> None:
@@ -34,29 +31,56 @@ def require(need: int, what: str, advice: str) -> None:
     if need > free:
         raise UserError(
             f"{what} takes about {need / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are "
-            f"free: {advice}"
+            f"free: {advice}, or close other programs"
         )
 
 
 def available() -> float:
     """The bytes of memory that are free, on the machine and in the container; inf if unknown."""
     free = table("/proc/meminfo").get("MemAvailable", math.inf) * 1024
-    for limit, usage, pinned in CONTROL_GROUPS:
+    for group, limit, pinned in control_groups():
         try:
-            most = int(Path(limit).read_text())
+            most = int((group / limit).read_text())
         except (OSError, ValueError):  # not there, or "max"
             continue
-        free = min(free, most - table(usage).get(pinned, 0))
+        free = min(free, most - table(group / "memory.stat").get(pinned, 0))
     return free
 
 
-def table(path: str) -> dict[str, int]:
+def control_groups() -> Iterator[tuple[Path, str, str]]:
+    """Those that may limit this process: its own, and all around it.
+
+    Yields:
+        A group's folder, its file with the limit, and what its memory.stat calls the memory that
+        can't be given back.
+    """
+    for line in lines(OWN_GROUPS):
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):  # version 1
+            root, names = CONTROL_GROUPS / "memory", ("memory.limit_in_bytes", "total_rss")
+        elif not controllers:
+            root, names = CONTROL_GROUPS, ("memory.max", "anon")
+        else:
+            continue
+        group = root / path.lstrip("/")
+        yield group, *names
+        while group != root:
+            group = group.parent
+            yield group, *names
+
+
+def table(path: str | Path) -> dict[str, int]:
     """The whole numbers by name in a file of the kernel's; empty where there is none."""
-    try:
-        rows = [line.split() for line in Path(path).read_text().splitlines()]
-    except OSError:
-        return {}
+    rows = [line.split() for line in lines(path)]
     return {row[0].rstrip(":"): int(row[1]) for row in rows if row[1].isdecimal()}
+
+
+def lines(path: str | Path) -> list[str]:
+    """The lines of a file of the kernel's; none where it isn't there."""
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
 
 
 def require_for_generator(inputs: int, image_size: int) -> None:
@@ -114,6 +138,15 @@ def of_training(
     weights = BYTES_A_WEIGHT * (generator.count_params() + discriminator.count_params())
     outputs = bytes_an_image(generator) + bytes_an_image(discriminator)
     return round(weights * replicas + batch_size * outputs * (1.1 + 0.15 * n_critic))
+
+
+def require_for_scoring() -> None:
+    """Refuse to score where the memory can't hold what that takes.
+
+    Raises:
+        UserError: as `require`.
+    """
+    require(SCORING, "scoring 10,000 images", "leave it out")
 
 
 def require_for_sampling(generator, count: int, bytes_a_pixel: int) -> None:

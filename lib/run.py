@@ -33,7 +33,7 @@ from lib import (
 from lib.checkpoint import Checkpoints, Progress
 from lib.clock import Clock
 from lib.errors import Finished, Stopped, UserError
-from lib.memory import require_for_training
+from lib.memory import require_for_scoring, require_for_training
 from lib.tf import tf
 
 import numpy as np
@@ -66,6 +66,7 @@ def open_run(
     require_for_training(generator, discriminator, params)
     if params.evaluate_interval:
         evaluation.require_mnist(generator)
+        require_for_scoring()
     if params.plot_model:
         with signals.leaving():
             record.plot_model(generator, discriminator, params.plot_model)

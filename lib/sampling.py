@@ -38,6 +38,7 @@ def use_generator(params: Namespace, conditional: bool) -> None:
     elif params.explore:
         from lib.explore import explore  # here: it loads matplotlib's toolkits
 
+        memory.require_for_sampling(generator, 16, memory.PICTURE)
         explore(generator, params.seed, output.parent)
     elif params.npz:
         write_dataset(generator, params)
@@ -71,6 +72,7 @@ def draw(generator: keras.Model, output: Path, params: Namespace) -> None:
 
 def evaluate(generator: keras.Model, output: Path, params: Namespace) -> None:
     """Print the generator's scores beside those of training images, and write them as JSON."""
+    memory.require_for_scoring()
     print("scoring 10,000 images, which takes a minute or two", flush=True)
     rows = {
         output.name: evaluation.evaluate(generator, params.seed),

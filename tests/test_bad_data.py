@@ -115,6 +115,7 @@ def test_bad_npz_is_one_line(put, message, refusal, tmp_path):
         (None, "no item named 'y_train.npy'"),
         (npy((6,), "<f4", body=bytes(24)), "float32"),
         (npy((6, 1), body=bytes(6)), "uint8 (6, 1)"),
+        (npy((6,), "<m8[s]", body=bytes(48)), "timedelta64"),
         (npy((6,), body=bytes(6)), "the labels"),
         (npy((6,), "<i8", body=struct.pack("<6q", *5 * [0], 10**12)), "the labels"),
         (npy((10**12,), body=bytes(6)), "y_train claims"),

@@ -63,6 +63,11 @@ def test_a_folder_that_tensorflow_takes_for_a_pattern(name, flags, refusal):
     assert "can't read checkpoints in runs" in refusal("lsgan", f"--output-dir={name}", *flags)
 
 
+@pytest.mark.parametrize("flag", ["--batch-size", "--distribute", "--generator"])
+def test_two_dashes_are_no_value(flag, refusal):
+    assert f"{flag}: -- is no value" in refusal("lsgan", f"{flag}=--")
+
+
 def test_a_current_folder_that_is_gone(refusal, tmp_path, monkeypatch):
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -157,7 +162,7 @@ def test_what_memory_cannot_hold_is_refused(name, flag, message, refusal):
 
 def test_more_images_than_memory_holds_are_refused(tmp_path, monkeypatch):
     archive(tmp_path / "own.npz")
-    monkeypatch.setattr(memory, "available", lambda: 100)
+    monkeypatch.setattr(memory, "available", lambda: 2.9 * 6 * 4 * 4)
     with pytest.raises(UserError, match=r"x_train in .*own.npz takes about 0.0 GB"):
         data.load(tmp_path / "own.npz", labels=False)
 
@@ -197,6 +202,15 @@ def test_more_samples_than_memory_holds_are_refused(flags, message, plain, refus
     assert message in refusal("wgan", "--generator=plain.h5", *flags)
 
 
+@pytest.mark.parametrize(
+    "flags", [["--evaluate-interval=9"], ["--generator=plain.h5", "--evaluate"]]
+)
+def test_scores_that_memory_cannot_hold_are_refused(flags, plain, refusal, tmp_path, monkeypatch):
+    shutil.copy(plain, tmp_path / "plain.h5")
+    monkeypatch.setattr(memory, "available", lambda: 1.3e9)
+    assert "scoring 10,000 images takes about 1.4 GB" in refusal("lsgan", *flags)
+
+
 @pytest.mark.parametrize("library", [tf, np])
 def test_memory_that_runs_out_all_the_same(library, capsys):
     parser = Parser("", model_name="wgan_mnist")
@@ -214,14 +228,26 @@ def test_a_closed_output_is_none_of_a_benchmark_either(monkeypatch):
 def test_available_memory(tmp_path, monkeypatch):
     everything = memory.available()
     assert 0 < everything < float("inf")
-    limit, usage = tmp_path / "limit", tmp_path / "usage"
-    monkeypatch.setattr(memory, "CONTROL_GROUPS", [(str(limit), str(usage), "anon")])
-    limit.write_text("300000\n")
-    usage.write_text("anon 100000\nfile 50000\n")
-    assert memory.available() == 200_000
-    limit.write_text("max\n")
-    assert memory.available() > 300_000
-    assert memory.table("no such file") == {}
+    own = tmp_path / "own"
+    monkeypatch.setattr(memory, "OWN_GROUPS", own)
+    monkeypatch.setattr(memory, "CONTROL_GROUPS", tmp_path)
+    own.write_text("5:cpu,memory:/outside of the container\n0::/job/step\n")
+    (tmp_path / "job" / "step").mkdir(parents=True)
+    (tmp_path / "memory").mkdir()
+    limits = [
+        (tmp_path / "job" / "step", "memory.max", "anon", 500_000),
+        (tmp_path / "job", "memory.max", "anon", 300_000),
+        (tmp_path / "memory", "memory.limit_in_bytes", "total_rss", 200_000),
+    ]
+    for folder, limit, usage, most in limits:
+        (folder / limit).write_text(f"{most}\n")
+        (folder / "memory.stat").write_text(f"{usage} 100000\nfile 50000\n")
+        assert memory.available() == most - 100_000
+    for folder, limit, *_ in limits:
+        (folder / limit).write_text("max\n")
+    assert memory.available() > 500_000
+    own.unlink()
+    assert memory.available() > 500_000
 
 
 # TF_CONFIG and messages

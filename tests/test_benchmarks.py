@@ -1,5 +1,6 @@
 """The benchmarks: counting against hand-worked numbers, tables, and the smallest runs."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -253,6 +254,15 @@ def test_a_damaged_history_is_not_published(content, finished, monkeypatch, tmp_
     assert not (tmp_path / "pretrained").exists()
 
 
+def test_the_current_folder_is_published(finished, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(publish, "PRETRAINED", tmp_path / "pretrained")
+    monkeypatch.chdir(finished)
+    monkeypatch.setattr("sys.argv", ["publish", "."])
+    with pytest.raises(SystemExit, match="2"):
+        publish.main()
+    assert f"there is no file {finished}.h5" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", ["{}", '{"steps": 1}'])
 def test_nothing_is_published_beside_what_is_damaged(
     content, finished, monkeypatch, tmp_path, capsys
@@ -269,6 +279,7 @@ def test_nothing_is_published_beside_what_is_damaged(
 
 
 def test_spread(few_images, monkeypatch, capsys):
+    monkeypatch.setattr(evaluation, "evaluate_real", functools.cache(evaluation.evaluate_real))
     monkeypatch.setattr("sys.argv", ["spread", "--seeds=2"])
     spread.main()
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]

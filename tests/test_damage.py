@@ -117,6 +117,15 @@ def remove_checkpoints(run):
     shutil.rmtree(run / "checkpoints")
 
 
+def test_checkpoints_that_may_not_be_listed_are_not_taken_for_none(run, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # root may read everything
+    with pytest.raises(PermissionError, match="checkpoints"):
+        checkpoint.found(run)
+
+
 def damage_all(run):
     for path in (run / "checkpoints").glob("*.index"):
         path.write_bytes(b"")
@@ -312,7 +321,29 @@ def test_a_folder_in_a_files_place_or_the_other_way_round(name, flag, run, small
     assert snapshot(run.parent) == before
 
 
-def test_events_that_cannot_be_written(run, small):
+@pytest.mark.parametrize("name", ["history.csv", "checkpoints", "../lsgan_mnist.h5"])
+def test_a_link_to_what_is_gone_is_not_replaced(name, run, small):
+    path = run / name
+    path.rename(run.parent / "elsewhere")
+    path.symlink_to("on a disk that is not there")
+    with pytest.raises(UserError, match=f"{path.name} is in the way"):
+        train("lsgan", run.parent, small, "--overwrite", steps=STEPS)
+    assert path.is_symlink()
+
+
+@pytest.mark.parametrize("place", [".", "checkpoints", ".."])
+@pytest.mark.parametrize("flag", ["--resume", "--overwrite"])
+def test_a_folder_that_may_not_be_written_is_told_at_once(place, flag, run, small, monkeypatch):
+    place = (run / place).resolve()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != place)  # root may write anywhere
+    before = snapshot(run.parent)
+    with pytest.raises(PermissionError, match=f"{place.name}'$"):
+        train("lsgan", run.parent, small, flag, steps=STEPS + 1)
+    assert snapshot(run.parent) == before
+
+
+def test_events_that_cannot_be_written(run, small, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: True)  # as where a server decides
     shutil.rmtree(run / "tensorboard")
     (run / "tensorboard").symlink_to("/proc/self")
     with pytest.raises(OSError, match="events.out.tfevents"):

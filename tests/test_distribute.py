@@ -13,7 +13,7 @@ from lib.errors import UserError
 
 import numpy as np
 import pytest
-from helpers import ROOT, local_cluster, run_script
+from helpers import ROOT, archive, local_cluster, npy, run_script
 
 FLAGS = ["--batch-size=8", "--save-interval=2", "--log-interval=2"]
 
@@ -166,13 +166,19 @@ def test_workers_end_with_equal_weights_and_one_writes(start_workers, tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_started_differently_are_refused(start_workers, tmp_path):
+@pytest.mark.parametrize(
+    "flags", [("--lr=1e-4", "--lr=1e-3"), ("--data={}/0/own.npz", "--data={}/1/own.npz")]
+)
+def test_workers_started_differently_are_refused(flags, start_workers, tmp_path):
+    for level in range(2):
+        (tmp_path / str(level)).mkdir()
+        archive(tmp_path / f"{level}/own.npz", npy((6, 4, 4), body=bytes([level] * 96)))
+    flags = [[flag.format(tmp_path)] for flag in flags]
     command = ["lsgan-mnist.py", *FLAGS, "--train-steps=2"]
-    flags = [[], ["--lr=1e-3"]]
     for worker in start_workers(*command, folders=[tmp_path] * 2, flags=flags):
         _, err = worker.communicate(timeout=120)
         assert worker.returncode == 2
-        assert err.startswith("lsgan-mnist.py: the workers differ in script, flags,")
+        assert err.startswith("lsgan-mnist.py: the workers differ in script, flags, data,")
 
 
 @pytest.mark.slow

@@ -3,15 +3,17 @@
 import csv
 import json
 import shutil
+from argparse import Namespace
 from functools import partial
 
-from lib import evaluation, gan
+from lib import evaluation, gan, sampling
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from helpers import FEW_STEPS, events, main, train
 from tensorflow import keras
+from tensorflow.keras import layers
 
 
 @pytest.fixture
@@ -42,10 +44,13 @@ def test_evaluate(generator, few_images, monkeypatch, capsys):
     assert evaluate(2)[0] != found
 
 
-def test_evaluate_draws_10000_images(generator, monkeypatch):
+def test_evaluate_draws_10000_images(tmp_path, monkeypatch):
+    noise = keras.Input((100,))
+    images = layers.Reshape((28, 28, 1))(layers.Dense(784, "sigmoid")(noise))
+    quick = keras.Model(noise, images)
     monkeypatch.setattr(evaluation, "evaluate_real", partial(evaluation.evaluate_real, count=1000))
-    assert main("acgan", ["--generator=some.h5", "--evaluate", "--seed=1"], monkeypatch) == 0
-    with open("test_outputs/some_scores_seed1.json") as file:
+    sampling.evaluate(quick, tmp_path / "some", Namespace(seed=1))
+    with open(tmp_path / "some_scores_seed1.json") as file:
         assert json.load(file)["some"]["count"] == 10_000
 
 
@@ -57,6 +62,7 @@ def test_evaluate_draws_10000_images(generator, monkeypatch):
         (["--generator=some.h5", "--evaluate", "--count=3"], "doesn't go with --evaluate"),
         (["--evaluate-interval=0"], "'0' is no whole number"),
         (["--plot-model=networks.jpg"], "'networks.jpg' is no name of a .png file"),
+        (["--plot-model=.png"], "'.png' is no name of a .png file"),
     ],
 )
 def test_bad_input_is_one_line(arguments, message, generator, monkeypatch, capsys):

@@ -194,3 +194,9 @@ def test_no_window(backend, message, tmp_path, monkeypatch):
             explore.explore(gan.generator(keras.Input((12,)), SIDE), 1, tmp_path)
     finally:
         plt.switch_backend("agg")
+
+
+def test_a_latent_space_too_wide(tmp_path):
+    wide = gan.generator(keras.Input((explore.MAX_LATENT_SIZE + 1,)), 4)
+    with pytest.raises(UserError, match="latent spaces of up to 4,000 dimensions"):
+        explore.explore(wide, 1, tmp_path)
