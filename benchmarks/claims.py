@@ -71,9 +71,9 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
         try:
             process.wait()
         except SystemExit as end:  # a signal: have the script save and end, if it didn't get it
-            status = end.code
-            if status != 128 + signal.SIGINT:
+            if not status and end.code != 128 + signal.SIGINT:
                 process.terminate()
+            status = end.code
     if status := process.returncode or status:
         if status != 2:  # else the script has said what to do
             print(

@@ -4,9 +4,10 @@ import os
 import signal
 import socket
 import sys
+from _thread import interrupt_main
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Thread
+from threading import Thread, Timer
 
 STOP = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 SIGPIPE = 13  # Windows has none
@@ -38,13 +39,18 @@ def leaving() -> Iterator[None]:
 
     def leave(signum, _frame):
         received.append(signum)
-        sys.exit(128 + signum)
+        # native code may make another exception of it, or swallow it: then once more
+        sys.unraisablehook = lambda _: None
+        again = Timer(1, interrupt_main, [signum])
+        again.daemon = True
+        again.start()
+        sys.exit(128 + received[0])
 
     with handled_by(leave):
         try:
             yield
         finally:
-            if received:  # native code may have made another exception of it, or swallowed it
+            if received:
                 sys.exit(128 + received[0])
 
 

@@ -90,7 +90,7 @@ def test_a_closed_output_stops_the_run(tmp_path):
 
 @pytest.mark.parametrize("signum", signals.STOP)
 def test_a_sampler_that_is_stopped_leaves_nothing(signum, plain, tmp_path):
-    flags = [f"--generator={plain}", "--npz=set.npz", "--count=20000"]
+    flags = [f"--generator={plain}", "--npz=set.npz", "--count=200000"]
     with start(ROOT / "wgan-mnist.py", *flags, cwd=tmp_path) as process:
         while not (begun := list(tmp_path.iterdir())) and process.poll() is None:
             time.sleep(0.001)
