@@ -35,21 +35,24 @@ def leaving() -> Iterator[None]:
     """Have SIGINT, SIGTERM and SIGHUP end the program as an exception does, which leaves nothing
     half written.
     """
-    received = []
+    received, timers, hook = [], [], sys.unraisablehook
 
     def leave(signum, _frame):
         received.append(signum)
         # native code may make another exception of it, or swallow it: then once more
         sys.unraisablehook = lambda _: None
-        again = Timer(1, interrupt_main, [signum])
-        again.daemon = True
-        again.start()
+        timers.append(Timer(1, interrupt_main, [signum]))
+        timers[-1].daemon = True
+        timers[-1].start()
         sys.exit(128 + received[0])
 
     with handled_by(leave):
         try:
             yield
         finally:
+            for timer in timers:
+                timer.cancel()
+            sys.unraisablehook = hook
             if received:
                 sys.exit(128 + received[0])
 
