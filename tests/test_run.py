@@ -19,7 +19,7 @@ from lib.errors import Stopped, UserError
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import ROOT, events, run_script, train
+from helpers import ROOT, events, main, run_script, train
 from PIL import Image, ImageSequence
 
 KILLED_STEPS = 60
@@ -153,10 +153,11 @@ def test_facts(whole):
     assert facts["steps_per_second"] > 0
 
 
-def test_an_unset_seed_is_drawn_recorded_and_resumed(tmp_path):
+def test_an_unset_seed_is_drawn_recorded_and_resumed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     flags = ["--batch-size=8", "--train-steps=2", "--log-interval=1"]
     for place in "one", "two":
-        assert run_script("lsgan", *flags, "--output-dir", place, cwd=tmp_path).returncode == 0
+        assert main("lsgan", [*flags, "--output-dir", place], monkeypatch) == 0
     seeds = [
         json.loads((tmp_path / place / "lsgan_mnist" / "run.json").read_text())["hyperparameters"]
         for place in ("one", "two")
@@ -165,12 +166,10 @@ def test_an_unset_seed_is_drawn_recorded_and_resumed(tmp_path):
     assert seeds[0] != seeds[1]
     # what is not given is as the run began
     arguments = ["--resume", "--train-steps=3", "--output-dir=one"]
-    resumed = run_script("lsgan", *arguments, cwd=tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
-    assert "resumed after step 2" in resumed.stdout
-    refused = run_script("lsgan", *arguments, "--batch-size=16", cwd=tmp_path)
-    assert refused.returncode == 2
-    assert "batch_size 8, not 16" in refused.stderr
+    assert main("lsgan", arguments, monkeypatch) == 0
+    assert "resumed after step 2" in capsys.readouterr().out
+    assert main("lsgan", [*arguments, "--batch-size=16"], monkeypatch) == 2
+    assert "batch_size 8, not 16" in capsys.readouterr().err
 
 
 def test_a_run_is_not_lost_by_a_slip(tmp_path, mnist):
