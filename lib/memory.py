@@ -62,11 +62,11 @@ def control_groups() -> Iterator[tuple[Path, str, str]]:
             root, names = CONTROL_GROUPS, ("memory.max", "anon")
         else:
             continue
-        group = root / path.lstrip("/")
-        yield group, *names
-        while group != root:
-            group = group.parent
+        own = root / path.lstrip("/")
+        for group in own, *own.parents:
             yield group, *names
+            if group == root:
+                break
 
 
 def table(path: str | Path) -> dict[str, int]:

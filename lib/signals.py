@@ -41,9 +41,10 @@ def leaving() -> Iterator[None]:
         received.append(signum)
         # native code may make another exception of it, or swallow it: then once more
         sys.unraisablehook = lambda _: None
-        timers.append(Timer(1, interrupt_main, [signum]))
-        timers[-1].daemon = True
-        timers[-1].start()
+        timer = Timer(1, interrupt_main, [signum])
+        timer.daemon = True
+        timer.start()
+        timers.append(timer)
         sys.exit(128 + received[0])
 
     with handled_by(leave):
