@@ -66,13 +66,14 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
         *(f"--seed={seed}", f"--output-dir={place}"),
     ]
     print(*command[1:], flush=True)
-    process, status = subprocess.Popen(command), 0
+    process, status, heard = subprocess.Popen(command), 0, {128 + signal.SIGINT}
     while process.returncode is None:
         try:
             process.wait()
         except SystemExit as end:  # a signal: have the script save and end, if it didn't get it
-            if not status and end.code != 128 + signal.SIGINT:
+            if end.code not in heard:
                 process.terminate()
+            heard.add(end.code)
             status = end.code
     if status := process.returncode or status:
         if status != 2:  # else the script has said what to do

@@ -78,7 +78,7 @@ def table(path: str | Path) -> dict[str, int]:
 def lines(path: str | Path) -> list[str]:
     """The lines of a file of the kernel's; none where it isn't there."""
     try:
-        return Path(path).read_text().splitlines()
+        return Path(path).read_text(errors="surrogateescape").split("\n")[:-1]
     except OSError:
         return []
 

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from _thread import interrupt_main
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,17 +36,21 @@ def leaving() -> Iterator[None]:
     """Have SIGINT, SIGTERM and SIGHUP end the program as an exception does, which leaves nothing
     half written.
     """
-    received, timers, hook = [], [], sys.unraisablehook
+    received, due, timers, hook = [], {}, [], sys.unraisablehook
 
     def leave(signum, _frame):
         received.append(signum)
-        # native code may make another exception of it, or swallow it: then once more
+        now = time.monotonic()
+        if now < due.get(signum, now):  # it came twice, as where a terminal is closed
+            return
+        # native code may make another exception of this one, or swallow it: then once more
+        due[signum] = now + 1
         sys.unraisablehook = lambda _: None
         timer = Timer(1, interrupt_main, [signum])
         timer.daemon = True
         timer.start()
         timers.append(timer)
-        sys.exit(128 + received[0])
+        sys.exit(128 + signum)
 
     with handled_by(leave):
         try:

@@ -231,7 +231,7 @@ def test_available_memory(tmp_path, monkeypatch):
     own = tmp_path / "own"
     monkeypatch.setattr(memory, "OWN_GROUPS", own)
     monkeypatch.setattr(memory, "CONTROL_GROUPS", tmp_path)
-    own.write_text("5:cpu,memory:/outside of the container\n0::/job/step\n")
+    own.write_text("5:cpu,memory:/outside of\rthe container\n0::/job/step\n")
     (tmp_path / "job" / "step").mkdir(parents=True)
     (tmp_path / "memory").mkdir()
     limits = [

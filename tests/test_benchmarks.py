@@ -4,9 +4,10 @@ import functools
 import json
 import subprocess
 import sys
+from argparse import Namespace
 
 from benchmarks import along_training, claims, flops, publish, spread
-from lib import evaluation, pictures
+from lib import evaluation, pictures, signals
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -239,6 +240,28 @@ def test_claims_keep_a_run_without_checkpoints(finished, monkeypatch, capfd):
     assert "a run without a checkpoint left" in capfd.readouterr().err
     after = {path: path.read_bytes() for path in finished.parent.rglob("*.*")}
     assert after.items() >= before.items()
+
+
+SIGNALS_ITS_PARENT = """
+import os, pathlib, signal, sys, time
+def heard(signum, frame):
+    pathlib.Path(__file__).with_name("heard").write_text("")
+    sys.exit(128 + signum)
+signal.signal(signal.SIGTERM, heard)
+for signum in signal.SIGINT, signal.SIGTERM:
+    os.kill(os.getppid(), signum)
+    time.sleep(0.2)
+time.sleep(20)
+"""
+
+
+def test_claims_hand_a_signal_on_to_the_script(tmp_path, monkeypatch):
+    (tmp_path / "lsgan-mnist.py").write_text(SIGNALS_ITS_PARENT)
+    monkeypatch.setattr(claims, "ROOT", tmp_path)
+    args = Namespace(output_dir=tmp_path, steps=4, interval=2, precision="float32")
+    with pytest.raises(SystemExit, match="130"), signals.leaving():
+        claims.train("lsgan", 1, args)
+    assert (tmp_path / "heard").exists()
 
 
 @pytest.mark.parametrize(
