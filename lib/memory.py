@@ -1,6 +1,7 @@
 """What a request takes of the machine's memory, so that it is refused before it fills it."""
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def table(path: str | Path) -> dict[str, int]:
 def lines(path: str | Path) -> list[str]:
     """The lines of a file of the kernel's; none where it isn't there."""
     try:
-        return Path(path).read_text(errors="surrogateescape").split("\n")[:-1]
+        return os.fsdecode(Path(path).read_bytes()).split("\n")[:-1]  # names may have a \r
     except OSError:
         return []
 
