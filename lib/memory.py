@@ -8,6 +8,11 @@ from pathlib import Path
 from lib.errors import UserError
 from lib.tf import tf
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
 OWN_GROUPS, CONTROL_GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 # In float32: itself, its gradient, two moments of the optimizer, and a copy in passing.
@@ -37,7 +42,10 @@ def require(need: int, what: str, advice: str) -> None:
 
 
 def available() -> float:
-    """The bytes of memory that are free, on the machine and in the container; inf if unknown."""
+    """The bytes of memory that this process may still take; inf if unknown.
+
+    Of the machine, of the container or the job, and under `ulimit -v` and `-d`.
+    """
     free = table("/proc/meminfo").get("MemAvailable", math.inf) * 1024
     for group, limit, pinned in control_groups():
         try:
@@ -45,6 +53,12 @@ def available() -> float:
         except (OSError, ValueError):  # not there, or "max"
             continue
         free = min(free, most - table(group / "memory.stat").get(pinned, 0))
+    if resource:
+        used = table("/proc/self/status")
+        for limit, name in (resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData"):
+            most, _ = resource.getrlimit(limit)
+            if most != resource.RLIM_INFINITY:
+                free = min(free, most - 1024 * used.get(name, 0))
     return free
 
 
@@ -73,7 +87,7 @@ def control_groups() -> Iterator[tuple[Path, str, str]]:
 def table(path: str | Path) -> dict[str, int]:
     """The whole numbers by name in a file of the kernel's; empty where there is none."""
     rows = [line.split() for line in lines(path)]
-    return {row[0].rstrip(":"): int(row[1]) for row in rows if row[1].isdecimal()}
+    return {row[0].rstrip(":"): int(row[1]) for row in rows if row[1:] and row[1].isdecimal()}
 
 
 def lines(path: str | Path) -> list[str]:

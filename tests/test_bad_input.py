@@ -250,6 +250,19 @@ def test_available_memory(tmp_path, monkeypatch):
     assert memory.available() > 500_000
 
 
+@pytest.mark.parametrize(
+    "limit, name", [(resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")]
+)
+def test_available_memory_under_a_limit(limit, name):
+    before, most = resource.getrlimit(limit)
+    own = 1024 * memory.table("/proc/self/status")[name] + 10**8
+    resource.setrlimit(limit, (own, most))
+    try:
+        assert 0 < memory.available() <= 10**8
+    finally:
+        resource.setrlimit(limit, (before, most))
+
+
 # TF_CONFIG and messages
 
 
