@@ -124,7 +124,10 @@ def flush(path: Path) -> None:
     """Have a file's content, or a folder's list of files, on the disk itself."""
     if os.name != "posix":  # Windows flushes no folder
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:  # a folder that may be written, but not read
+        return
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -160,6 +163,7 @@ def reading(
             raise UserError(f"there is no file {path}: give one that holds {content}")
         if not path.is_file():
             raise UserError(f"{path} is no regular file: give one that holds {content}")
+        path.open("rb").close()  # what may not be read is told here, and alike
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they'd be lines beside the one
             yield path

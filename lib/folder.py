@@ -203,7 +203,7 @@ def _check_places(folder: Path) -> None:
             f"{path} is in the way, where a {kind} goes: remove it, or give another --output-dir"
         )
     for path in folder.parent, folder, *folders:
-        if path.exists() and not os.access(path, os.W_OK):
+        if path.exists() and not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 

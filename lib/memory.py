@@ -59,7 +59,7 @@ def available() -> float:
             most, _ = resource.getrlimit(limit)
             if most != resource.RLIM_INFINITY:
                 free = min(free, most - 1024 * used.get(name, 0))
-    return free
+    return max(0, free)
 
 
 def control_groups() -> Iterator[tuple[Path, str, str]]:

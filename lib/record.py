@@ -4,6 +4,7 @@ an animation, its networks as a diagram.
 
 import csv
 import math
+import os
 import struct
 import time
 from collections.abc import Iterable
@@ -40,8 +41,9 @@ class Record:
         events = folder / EVENTS
         events.parent.mkdir(exist_ok=True)
         # written in place, where TensorBoard goes on reading, unless that is another file's too
-        if events.is_symlink() or (events.exists() and events.stat().st_nlink > 1):
-            events.unlink()
+        linked = events.is_symlink() or (events.exists() and events.stat().st_nlink > 1)
+        if linked or not os.access(events, os.W_OK):
+            events.unlink(missing_ok=True)
         with file_errors():
             self.events = tf.io.TFRecordWriter(str(events))
         self._add_event(file_version="brain.Event:2")

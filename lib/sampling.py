@@ -73,6 +73,8 @@ def draw(generator: keras.Model, output: Path, params: Namespace) -> None:
 def evaluate(generator: keras.Model, output: Path, params: Namespace) -> None:
     """Print the generator's scores beside those of training images, and write them as JSON."""
     memory.require_for_scoring()
+    evaluation.require_mnist(generator)
+    output.parent.mkdir(parents=True, exist_ok=True)  # what can't be made is told at once
     print("scoring 10,000 images, which takes a minute or two", flush=True)
     rows = {
         output.name: evaluation.evaluate(generator, params.seed),

@@ -36,7 +36,7 @@ def leaving() -> Iterator[None]:
     """Have SIGINT, SIGTERM and SIGHUP end the program as an exception does, which leaves nothing
     half written.
     """
-    received, due, timers, hook = [], {}, [], sys.unraisablehook
+    received, due, timers = [], {}, []
 
     def leave(signum, _frame):
         received.append(signum)
@@ -58,7 +58,6 @@ def leaving() -> Iterator[None]:
         finally:
             for timer in timers:
                 timer.cancel()
-            sys.unraisablehook = hook
             if received:
                 sys.exit(128 + received[0])
 

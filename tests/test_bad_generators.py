@@ -1,10 +1,12 @@
 """h5 files that hold or claim what they shouldn't: one line, at once."""
 
+import errno
 import io
 import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 from lib import gan, generator_file
 from lib.files import ADVICE
@@ -249,6 +251,20 @@ def test_h5_that_hdf5_would_choke_on_is_one_line(damage, reason, plain, refusal,
     damage(content)
     (tmp_path / "bad.h5").write_bytes(content)
     assert reason in refusal("wgan", "--generator=bad.h5")
+
+
+@pytest.mark.parametrize("flag", ["--generator=own.h5", "--data=own.npz"])
+def test_what_may_not_be_read_is_told_as_that(flag, refusal, tmp_path, monkeypatch):
+    def refuse(path, *mode, **settings):
+        if path.parent == tmp_path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return open(path, *mode, **settings)
+
+    (tmp_path / flag.partition("=")[2]).touch()
+    monkeypatch.setattr(Path, "open", refuse)  # root may read everything
+    assert refusal("wgan", flag.replace("=", f"={tmp_path}/")).endswith(
+        ": Permission denied: make it readable\n"
+    )
 
 
 @pytest.mark.parametrize("number", ADVICE)

@@ -350,6 +350,16 @@ def test_events_that_cannot_be_written(run, small, monkeypatch):
         resume(run, small)
 
 
+def test_events_that_may_not_be_written_are_replaced(run, small, monkeypatch):
+    events = run / "tensorboard" / "events.out.tfevents"
+    before = events.read_bytes()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != events)  # root may write anywhere
+    with events.open("rb") as old:
+        resume(run, small)
+        assert old.read() == before
+    assert len(events.read_bytes()) > len(before)
+
+
 @pytest.mark.parametrize("link", [os.symlink, os.link])
 def test_events_that_are_another_file_too(link, run, small):
     events = run / "tensorboard" / "events.out.tfevents"
