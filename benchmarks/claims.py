@@ -66,16 +66,16 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
         *(f"--seed={seed}", f"--output-dir={place}"),
     ]
     print(*command[1:], flush=True)
-    process, status, heard = subprocess.Popen(command), 0, {128 + signal.SIGINT}
-    while process.returncode is None:
-        try:
-            process.wait()
-        except SystemExit as end:  # a signal: have the script save and end, if it didn't get it
-            if end.code not in heard:
-                process.terminate()
-            heard.add(end.code)
-            status = end.code
-    if status := process.returncode or status:
+    process, received = subprocess.Popen(command), []
+
+    def hand_on(signum, _frame):
+        received.append(signum)
+        if signum != signal.SIGINT:  # which a terminal sends to the script, too
+            process.terminate()  # it saves and ends
+
+    with signals.handled_by(hand_on):
+        status = process.wait()
+    if status := status or (received and 128 + received[0]):
         if status != 2:  # else the script has said what to do
             print(
                 f"claims: stopped at {label}, seed {seed}: call again with the same flags to go "

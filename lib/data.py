@@ -66,7 +66,7 @@ def load(path: str | Path | None = None, labels: bool = True) -> Dataset:
         ):
             raise UserError(
                 f"x_train in {path} is {dtype} {shape}: it must be uint8 (N, side, side) or "
-                f"(N, side, side, 1), N at least 1, the side divisible by 4 and up to {MAX_SIDE}"
+                f"(N, side, side, 1), N at least 1, with a side divisible by 4, up to {MAX_SIDE}"
             )
         memory.require(memory.DATA * prod(shape), f"x_train in {path}", "give fewer images")
         y_train = read_labels(archive, shape, path) if labels else None

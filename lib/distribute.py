@@ -24,6 +24,7 @@ from zlib import crc32
 
 from lib import checkpoint, folder
 from lib.errors import Stopped, UserError
+from lib.files import reading
 from lib.tf import tf
 
 # What TensorFlow raises where another worker has ended, is frozen, or can't be reached.
@@ -203,8 +204,11 @@ def is_chief(training: tf.distribute.MultiWorkerMirroredStrategy) -> bool:
 def check_agreement(params: Namespace) -> None:
     """Raise a UserError on every worker unless all were started alike."""
     facts = {name: getattr(params, name) for name in params.shared}
-    if params.data and os.path.isfile(params.data):  # what else it may be is told when it is read
-        with open(params.data, "rb") as file:
+    if params.data:
+        with (
+            reading(params.data, ".npz", "images in MNIST's layout") as path,
+            path.open("rb") as file,
+        ):
             facts["data"] = hashlib.file_digest(file, "sha256").hexdigest()
     if params.resume:
         facts["checkpoint"] = Path(checkpoint.newest_whole(folder.of(params)) or "").name

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lib import data
 from lib.errors import UserError
-from lib.files import atomic
+from lib.files import atomic, entries
 from lib.tf import keras, tf
 
 import matplotlib.pyplot as plt
@@ -200,7 +200,8 @@ class Explorer:
         noise = self.moved_noise()[[self.chosen]]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            name = next(name for name in names if not any(self.folder.glob(f"{name}.*")))
+            taken = {path.stem for path in entries(self.folder)}
+            name = next(name for name in names if name not in taken)
             path = self.folder / f"{name}.png"
             with atomic(path.with_suffix(".npy")) as temporary:
                 np.save(temporary, noise)

@@ -126,8 +126,10 @@ def flush(path: Path) -> None:
         return
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except PermissionError:  # a folder that may be written, but not read
-        return
+    except PermissionError:
+        if path.is_dir():  # one that may be written, but not read
+            return
+        raise
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -71,7 +71,7 @@ def claim(params: Namespace, began: dict) -> Iterator[Path]:
         UserError: another process holds it; a run lies there and isn't to be resumed or
             replaced; the run to resume began otherwise, or there is none; a folder stands where a
             file goes, or the other way round.
-        PermissionError: a folder can't be written.
+        PermissionError: a folder may not be listed or written.
     """
     folder = of(params)
     folder.mkdir(parents=True, exist_ok=True)

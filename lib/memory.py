@@ -155,13 +155,13 @@ def of_training(
     return round(weights * replicas + batch_size * outputs * (1.1 + 0.15 * n_critic))
 
 
-def require_for_scoring() -> None:
+def require_for_scoring(advice: str) -> None:
     """Refuse to score where the memory can't hold what that takes.
 
     Raises:
         UserError: as `require`.
     """
-    require(SCORING, "scoring 10,000 images", "leave it out")
+    require(SCORING, "scoring 10,000 images", advice)
 
 
 def require_for_sampling(generator, count: int, bytes_a_pixel: int) -> None:

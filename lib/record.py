@@ -51,20 +51,20 @@ class Record:
             self._add_scalars(row)
         for grid in sample_grids(folder, step):
             self.add_grid(grid)
-        self.write_table()
+        self.save_table()
 
     def add_row(self, row: dict[str, float]) -> None:
         """Add a row to the history: `step`, and numbers by name."""
         self.history.append(row)
         self._add_scalars(row)
         if time.monotonic() - self.written > TABLE_SECONDS:
-            self.write_table()
+            self.save_table()
+            self.written = time.monotonic()
 
-    def write_table(self) -> None:
+    def save_table(self) -> None:
         """Have all rows in the table."""
         if self.history:
             write_table(self.history, self.folder / "history.csv")
-            self.written = time.monotonic()
 
     def add_grid(self, grid: Path) -> None:
         """Show a sample grid, named after its step, in TensorBoard and the animation too.
@@ -85,7 +85,7 @@ class Record:
         """Write the table, draw the curves and the animation; TensorBoard sees all of it."""
         with file_errors():
             self.events.flush()
-        self.write_table()
+        self.save_table()
         if self.history:
             plot_losses(self.history, self.folder / "losses.png")
         if self.grids:

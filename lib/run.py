@@ -16,7 +16,7 @@ import signal
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lib import (
@@ -66,7 +66,8 @@ def open_run(
     require_for_training(generator, discriminator, params)
     if params.evaluate_interval:
         evaluation.require_mnist(generator)
-        require_for_scoring()
+        if params.evaluate_interval <= params.train_steps:
+            require_for_scoring("choose an --evaluate-interval beyond --train-steps")
     if params.plot_model:
         with signals.leaving():
             record.plot_model(generator, discriminator, params.plot_model)
@@ -88,7 +89,8 @@ def open_run(
                 finish(run)
         except Exception:
             run.display.end_line()
-            run.record.write_table()  # its last rows tell how a run diverged
+            with suppress(OSError):  # the last rows tell how a run diverged
+                run.record.save_table()
             raise
 
 

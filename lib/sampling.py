@@ -38,7 +38,8 @@ def use_generator(params: Namespace, conditional: bool) -> None:
     elif params.explore:
         from lib.explore import explore  # here: it loads matplotlib's toolkits
 
-        memory.require_for_sampling(generator, 16, memory.PICTURE)
+        need = memory.of_sampling(generator, 16, memory.PICTURE)
+        memory.require(need, "--explore", "take a smaller generator")
         explore(generator, params.seed, output.parent)
     elif params.npz:
         write_dataset(generator, params)
@@ -72,9 +73,11 @@ def draw(generator: keras.Model, output: Path, params: Namespace) -> None:
 
 def evaluate(generator: keras.Model, output: Path, params: Namespace) -> None:
     """Print the generator's scores beside those of training images, and write them as JSON."""
-    memory.require_for_scoring()
     evaluation.require_mnist(generator)
-    output.parent.mkdir(parents=True, exist_ok=True)  # what can't be made is told at once
+    memory.require_for_scoring("score elsewhere")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with files.temporary_beside(output) as temporary:
+        temporary.touch()  # what can't be written is told before all is scored
     print("scoring 10,000 images, which takes a minute or two", flush=True)
     rows = {
         output.name: evaluation.evaluate(generator, params.seed),

@@ -43,7 +43,8 @@ def leaving() -> Iterator[None]:
         now = time.monotonic()
         if now < due.get(signum, now):  # it came twice, as where a terminal is closed
             return
-        # native code may make another exception of this one, or swallow it: then once more
+        # native code may make another exception of this one, or swallow it: then once more,
+        # when whatever is cleaned up on the way out has had its time
         due[signum] = now + 1
         sys.unraisablehook = lambda _: None
         timer = Timer(1, interrupt_main, [signum])

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from argparse import Namespace
 
 from lib import distribute
 from lib.errors import UserError
@@ -166,19 +167,33 @@ def test_workers_end_with_equal_weights_and_one_writes(start_workers, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "flags", [("--lr=1e-4", "--lr=1e-3"), ("--data={}/0/own.npz", "--data={}/1/own.npz")]
-)
-def test_workers_started_differently_are_refused(flags, start_workers, tmp_path):
-    for level in range(2):
-        (tmp_path / str(level)).mkdir()
-        archive(tmp_path / f"{level}/own.npz", npy((6, 4, 4), body=bytes([level] * 96)))
-    flags = [[flag.format(tmp_path)] for flag in flags]
+def test_workers_started_differently_are_refused(start_workers, tmp_path):
     command = ["lsgan-mnist.py", *FLAGS, "--train-steps=2"]
+    flags = [[], ["--lr=1e-3"]]
     for worker in start_workers(*command, folders=[tmp_path] * 2, flags=flags):
         _, err = worker.communicate(timeout=120)
         assert worker.returncode == 2
         assert err.startswith("lsgan-mnist.py: the workers differ in script, flags, data,")
+
+
+def test_workers_with_other_data_are_refused(tmp_path, monkeypatch):
+    archive(tmp_path / "own.npz")
+    archive(tmp_path / "copy.npz")
+    archive(tmp_path / "other.npz", npy((6, 4, 4), body=bytes([1] * 96)))
+
+    def check(name):
+        params = Namespace(shared=[], data=str(tmp_path / name), resume=False)
+        distribute.check_agreement(params)
+
+    known = []
+    monkeypatch.setattr(distribute, "mean_of_workers", lambda own: known.append(own) or own)
+    check("own.npz")
+    monkeypatch.setattr(distribute, "mean_of_workers", lambda own: (known[0] + own) / 2)
+    check("copy.npz")
+    with pytest.raises(UserError, match="the workers differ in script, flags, data"):
+        check("other.npz")
+    with pytest.raises(UserError, match="there is no file"):
+        check("missing.npz")
 
 
 @pytest.mark.slow

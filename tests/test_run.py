@@ -228,6 +228,17 @@ def spoil(step, models):
         weight.assign(weight * np.nan)
 
 
+def test_rows_that_come_fast_are_written_together(tmp_path, monkeypatch):
+    table = record.Record(tmp_path, [], 0)
+    written = []
+    for row, now in enumerate((0, 6, 8, 12, 18), 1):
+        monkeypatch.setattr(time, "monotonic", lambda now=now: now)
+        table.add_row({"step": row, "loss": 0.5})
+        written.append(len((tmp_path / "history.csv").read_text().splitlines()) - 1)
+        table.draw()
+    assert written == [1, 2, 2, 4, 5]
+
+
 def test_history_shows_how_a_run_diverged(tmp_path, mnist):
     with pytest.raises(UserError, match="after step 8 is not finite"):
         train("lsgan", tmp_path, mnist, "--log-interval=1", steps=9, meddle=spoil)

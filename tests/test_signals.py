@@ -76,6 +76,27 @@ def test_a_signal_ends_the_program_whatever_becomes_of_its_exception(signum):
             raise SystemError("bad argument to internal function") from None
 
 
+def test_a_signal_that_is_swallowed_comes_again():
+    with pytest.raises(SystemExit, match="143"), signals.leaving():
+        with suppress(SystemExit):
+            os.kill(os.getpid(), signal.SIGTERM)
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
+        pytest.fail("the program goes on")
+
+
+def test_a_signal_that_comes_twice_lets_the_program_clean_up():
+    cleaned_up = False
+    with pytest.raises(SystemExit, match="129"), signals.leaving():
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+        finally:
+            os.kill(os.getpid(), signal.SIGHUP)
+            cleaned_up = True
+    assert cleaned_up
+
+
 def test_a_closed_output_stops_the_run(tmp_path):
     flags = ["--batch-size=8", "--log-interval=1"]
     with start(ROOT / "lsgan-mnist.py", *flags, cwd=tmp_path) as process:
