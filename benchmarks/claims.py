@@ -15,6 +15,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -74,7 +75,8 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
             process.terminate()  # it saves and ends
 
     with signals.handled_by(hand_on):
-        status = process.wait()
+        while (status := process.poll()) is None:
+            time.sleep(0.1)  # process.wait() may sleep through a signal that follows another
     if status := status or (received and 128 + received[0]):
         if status != 2:  # else the script has said what to do
             print(
