@@ -2,7 +2,7 @@ import os
 import re
 import signal
 import sys
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -39,10 +39,15 @@ def few_batches():
         yield
 
 
+evaluate_few = partial(evaluation.evaluate, count=1000)
+evaluate_few_real = cache(partial(evaluation.evaluate_real, count=1000))
+
+
 @pytest.fixture
 def few_images(monkeypatch):
-    monkeypatch.setattr(evaluation, "evaluate", partial(evaluation.evaluate, count=1000))
-    monkeypatch.setattr(evaluation, "evaluate_real", partial(evaluation.evaluate_real, count=1000))
+    """Scores of 1,000 images instead of 10,000; those of real images are taken once."""
+    monkeypatch.setattr(evaluation, "evaluate", evaluate_few)
+    monkeypatch.setattr(evaluation, "evaluate_real", evaluate_few_real)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,15 @@
 """The chapter's algorithms on Keras 2, as its listings write them.
 
-    python3 keras2_listings.py wgan start.npz end.npz [--batch-norm]
+    echo wgan start.npz end.npz [--batch-norm] | python3 keras2_listings.py
 
+A line is read, run and answered at a time.
 start.npz: the start weights (generator_0, ..., discriminator_0, ...) and every draw in
 order (images, image_labels, noise, labels: an array of batches each). end.npz: the end
 weights and the reported losses, a row a step. A process of its own, since Keras 2 and
 Keras 3 don't share one.
 """
 
+import shlex
 import sys
 
 import numpy as np
@@ -177,4 +179,6 @@ def main(name, start, end, *flags):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    for line in sys.stdin:
+        main(*shlex.split(line))
+        print("done", flush=True)

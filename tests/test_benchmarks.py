@@ -1,6 +1,5 @@
 """The benchmarks: counting against hand-worked numbers, tables, and the smallest runs."""
 
-import functools
 import json
 import subprocess
 import sys
@@ -301,7 +300,6 @@ def test_nothing_is_published_beside_what_is_damaged(
 
 
 def test_spread(few_images, monkeypatch, capsys):
-    monkeypatch.setattr(evaluation, "evaluate_real", functools.cache(evaluation.evaluate_real))
     monkeypatch.setattr("sys.argv", ["spread", "--seeds=2"])
     spread.main()
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]

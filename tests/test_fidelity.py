@@ -5,6 +5,7 @@ two end points is set against the distance that the listing moved.
 """
 
 import csv
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,20 @@ from tensorflow import keras
 STEPS = 8
 LISTINGS = Path(__file__).with_name("keras2_listings.py")
 PARTS = ("generator", "discriminator")
+
+
+@pytest.fixture(scope="module")
+def run_listing():
+    """Calls main of keras2_listings.py, in one process of Keras 2 for all."""
+    command = [sys.executable, LISTINGS]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+
+        def run(*arguments):
+            print(shlex.join(map(str, arguments)), file=process.stdin, flush=True)
+            assert process.stdout.readline() == "done\n"
+
+        yield run
 
 
 def draws(name, params, dataset):
@@ -54,7 +69,7 @@ def relative_distance(ours, theirs, origin):
     return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs - origin)
 
 
-def compare(name, flags, folder, dataset):
+def compare(name, flags, folder, dataset, run_listing):
     """Relative distances of generator, discriminator (WGAN: its biases too) and each loss."""
     module = script(name)
     params = module.parser.parse_args(
@@ -71,7 +86,7 @@ def compare(name, flags, folder, dataset):
         arrays |= numbered(part, start[part])
     np.savez(folder / "start.npz", **arrays)
     files = folder / "start.npz", folder / "end.npz"
-    subprocess.run([sys.executable, LISTINGS, name, *files, *flags], check=True)
+    run_listing(name, *files, *flags)
     listing = np.load(folder / "end.npz")
 
     module.train(models, dataset, params)
@@ -104,8 +119,8 @@ def compare(name, flags, folder, dataset):
         ("wgan", ["--batch-norm"]),
     ],
 )
-def test_training_is_the_chapters(name, flags, tmp_path, mnist):
-    result = compare(name, flags, tmp_path, mnist)
+def test_training_is_the_chapters(name, flags, tmp_path, mnist, run_listing):
+    result = compare(name, flags, tmp_path, mnist, run_listing)
     print(name, *flags, {key: round(float(value), 4) for key, value in result.items()})
     assert result.pop("discriminator") <= 0.005
     # Rounding, which RMSprop's first steps blow up for tiny gradients: up to 0.010 on a processor
