@@ -230,8 +230,8 @@ def compare(args: argparse.Namespace) -> None:
     """Train, score, and write the table and the figures."""
     folders = {label: [] for label in args.runs}
     for seed in range(1, args.seeds + 1):
-        for label in args.runs:
-            folders[label].append(train(label, seed, args))
+        for label, runs in folders.items():
+            runs.append(train(label, seed, args))
     first = {label: runs[0] for label, runs in folders.items()}
     critics = {label: run for label, run in first.items() if label.startswith("wgan")}
     conditional = {label: run for label, run in first.items() if label in CONDITIONAL}

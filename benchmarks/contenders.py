@@ -7,6 +7,7 @@ seconds a step; at the end of its input it tells its peak memory in GB.
 """
 
 import resource
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -122,6 +123,7 @@ def matmul(precision):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the caller, who ends this
     kind, *words = sys.argv[1:]
     with redirect_stdout(sys.stderr):  # the scripts print too
         globals()[kind](*[int(word) if word.isdigit() else word for word in words])

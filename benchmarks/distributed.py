@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.speed import machine
-from lib import data, flag_types, flags
+from lib import cli, data, flag_types, flags, signals
 from tests.helpers import local_cluster
 
 import numpy as np
@@ -41,6 +41,7 @@ def start(name: str, batch_size: int, cores: list[int], talk: bool) -> list[subp
                 text=True,
             )
         )
+        signals.at_leaving.append(workers[-1].kill)
     for worker in workers:
         if worker.stdout.readline() != "ready\n":
             sys.exit(f"failed: {' '.join(worker.args)}")
@@ -116,6 +117,12 @@ def main() -> None:
     parser.add_argument("--steps", type=positive, default=3, help="a turn (3)")
     parser.add_argument("--rounds", type=positive, default=15, help="turns of each (15)")
     args = parser.parse_args()
+    with cli.one_line_errors(parser), signals.leaving():
+        compare(args)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Measure, and print the tables."""
     print(f"{machine()}, {args.rounds} rounds of {args.steps} steps\n")
     print(
         "| GAN | one worker, ms | two, ms | two that don't talk, ms | ratio | ratio without talk "
@@ -132,7 +139,7 @@ def main() -> None:
             f"| {best:.2f} | {updates} | {size:.1f} | {crossed:.1f} |",
             flush=True,
         )
-        besides = both - mute
+        besides = max(0, both - mute)  # in a few steps those that talk may seem faster
         steps[name] = {"alone": alone, "updates": updates, "megabytes": size, "besides": besides}
 
     print("\nOn paper, milliseconds a step, and up to how many workers each does half its best:\n")

@@ -11,11 +11,14 @@ from pathlib import Path
 
 from benchmarks.along_training import scored_rows
 from benchmarks.claims import load, table
+from benchmarks.speed import GANS
 from lib import cli, evaluation, flags, folder, signals
+from lib.errors import UserError
 from lib.files import reading, write
 from lib.flag_types import absolute_path
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
+NAMES = [f"{name}_mnist" for name in GANS]
 SEEDS = range(1, 6)
 QUICK_COUNT, QUICK_SEED = 2000, 1  # what a test scores again
 README = """# Trained generators
@@ -45,8 +48,8 @@ benchmarks.publish RUN ...`.
 """
 
 
-def publish(run: Path, facts: dict, generator) -> None:
-    """Copy a finished run's generator and history, and write down its facts and scores."""
+def score(run: Path, facts: dict, generator) -> dict[str, bytes]:
+    """What is published of a finished run, by name: generator, history, facts and scores."""
     source = folder.generator_path(run)
     content, history = source.read_bytes(), (run / "history.csv").read_bytes()
     print(f"scoring {source}", flush=True)
@@ -56,9 +59,11 @@ def publish(run: Path, facts: dict, generator) -> None:
         "scores": [evaluation.evaluate(generator, seed) for seed in SEEDS],
         "quick_scores": evaluation.evaluate(generator, QUICK_SEED, QUICK_COUNT, quick=True),
     }
-    write(PRETRAINED / source.name, content)
-    write(PRETRAINED / f"{run.name}_history.csv", history)
-    write(PRETRAINED / f"{run.name}.json", (json.dumps(facts, indent=2) + "\n").encode())
+    return {
+        source.name: content,
+        f"{run.name}_history.csv": history,
+        f"{run.name}.json": (json.dumps(facts, indent=2) + "\n").encode(),
+    }
 
 
 def read_facts(path: Path) -> dict:
@@ -116,14 +121,19 @@ def main() -> None:
     args = parser.parse_args()
     with cli.one_line_errors(parser), signals.leaving():
         published()  # what is damaged is told before scoring takes minutes
-        ready = []
+        ready, files = [], {}
         for run in map(Path, args.runs):
+            if run.name not in NAMES:
+                raise UserError(f"{run.name} is none of {', '.join(NAMES)}: give a run that is")
             facts = read_facts(run / "run.json")
             scored_rows(run)
             ready.append((run, facts, load(run)))
         for finished in ready:
-            publish(*finished)
-        write_readme(published(), [evaluation.evaluate_real(seed) for seed in SEEDS])
+            files |= score(*finished)
+        real = [evaluation.evaluate_real(seed) for seed in SEEDS]
+        for name, content in files.items():  # once nothing is left that takes minutes
+            write(PRETRAINED / name, content)
+        write_readme(published(), real)
 
 
 if __name__ == "__main__":

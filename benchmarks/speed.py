@@ -5,6 +5,7 @@ see the same machine; figures are medians over the rounds, ratios medians of the
 within a round.
 """
 
+import argparse
 import os
 import platform
 import subprocess
@@ -15,7 +16,7 @@ from importlib.util import find_spec
 from statistics import median
 
 from benchmarks import contenders, flops
-from lib import flag_types, flags, folder
+from lib import cli, flag_types, flags, folder, signals
 
 GANS = ("dcgan", "cgan", "wgan", "lsgan", "acgan")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -40,6 +41,7 @@ class Contender:
             stdout=subprocess.PIPE,
             text=True,
         )
+        signals.at_leaving.append(self.process.kill)
         self._answer()
         self.first = time.perf_counter() - started
         self.seconds = []
@@ -179,7 +181,12 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=positive, default=7, help="turns of each contender (7)")
     args = parser.parse_args()
-    args.sizes.sort()
+    with cli.one_line_errors(parser), signals.leaving():
+        compare(args)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Measure, and print the tables."""
     print(f"{machine()}, {args.rounds} rounds")
     if not find_spec("torch"):
         print("PyTorch is left out: pip install torch==2.13.0 brings it in")
@@ -193,13 +200,13 @@ def main() -> None:
     )
     print("| --- | --- |" + " ---: |" * 7)
     print(*rows, sep="\n")
-    smallest, *larger = args.sizes
+    smallest, *larger = sizes = sorted({*args.sizes})
     print("\nMilliseconds a step as the batch grows, ours in float32:\n")
     heads = [f"batch {smallest}", f"Keras 2, batch {smallest}", "its time to ours"]
     print(f"| GAN | {' | '.join([*heads, *(f'batch {size}' for size in larger)])} |")
-    print("| --- |" + " ---: |" * (len(args.sizes) + 2))
+    print("| --- |" + " ---: |" * (len(sizes) + 2))
     for name in args.gans:
-        print(growth_row(name, args.sizes, args.rounds), flush=True)
+        print(growth_row(name, sizes, args.rounds), flush=True)
 
 
 if __name__ == "__main__":

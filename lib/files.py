@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from lib import signals
 from lib.errors import UserError
 
 # Errors that are no fault of a file's content, and what helps.
@@ -28,6 +29,7 @@ def temporary_beside(path: Path) -> Iterator[Path]:
     It keeps the suffixes, from which writers tell the format. Errors of writing name `path`.
     """
     temporary = path.with_name(f".tmp.{secrets.token_hex(4)}.{path.name}")
+    signals.at_leaving.append(temporary.unlink)
     try:
         yield temporary
     except OSError as error:
@@ -37,6 +39,7 @@ def temporary_beside(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # what kept it from being written says why
             temporary.unlink()
+        signals.at_leaving.remove(temporary.unlink)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import sys
 from math import ceil
 from pathlib import Path
 
+from lib import signals
+
 import numpy as np
 from matplotlib.image import imsave
 
@@ -64,7 +66,9 @@ def open_window(path: Path) -> None:
         return
     command = [sys.executable, "-m", "lib.pictures", str(path.absolute())]
     root = Path(__file__).parents[1]
-    if subprocess.run(command, check=False, cwd=root, stderr=subprocess.DEVNULL).returncode:
+    process = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL)
+    signals.at_leaving.append(process.kill)
+    if process.wait():
         print("no window: matplotlib's toolkit can't open one here")
 
 

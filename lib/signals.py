@@ -4,14 +4,15 @@ import os
 import signal
 import socket
 import sys
-import time
-from _thread import interrupt_main
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import Thread, Timer
+from contextlib import contextmanager, suppress
+from threading import Thread
 
 STOP = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 SIGPIPE = 13  # Windows has none
+
+# What is called where a signal ends the program: to remove a temporary file, to end a process.
+at_leaving: list[Callable] = []
 
 
 @contextmanager
@@ -33,34 +34,21 @@ def handled_by(handler: Callable) -> Iterator[None]:
 
 @contextmanager
 def leaving() -> Iterator[None]:
-    """Have SIGINT, SIGTERM and SIGHUP end the program as an exception does, which leaves nothing
-    half written.
-    """
-    received, due, timers = [], {}, []
-
-    def leave(signum, _frame):
-        received.append(signum)
-        now = time.monotonic()
-        if now < due.get(signum, now):  # it came twice, as where a terminal is closed
-            return
-        # native code may make another exception of this one, or swallow it: then once more,
-        # when whatever is cleaned up on the way out has had its time
-        due[signum] = now + 1
-        sys.unraisablehook = lambda _: None
-        timer = Timer(1, interrupt_main, [signum])
-        timer.daemon = True
-        timer.start()
-        timers.append(timer)
-        sys.exit(128 + signum)
-
+    """Have SIGINT, SIGTERM and SIGHUP end the program at once, and leave nothing half written."""
     with handled_by(leave):
-        try:
-            yield
-        finally:
-            for timer in timers:
-                timer.cancel()
-            if received:
-                sys.exit(128 + received[0])
+        yield
+
+
+def leave(signum: int, _frame) -> None:
+    """Do what `at_leaving` holds, and end the program.
+
+    Not by an exception: in Python that native code calls, TensorFlow's above all, it is lost, becomes
+    another one, or crashes that code.
+    """
+    for clean_up in at_leaving:
+        with suppress(OSError):
+            clean_up()
+    os._exit(128 + signum)
 
 
 @contextmanager

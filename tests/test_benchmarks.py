@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+import time
 from argparse import Namespace
+from pathlib import Path
 
 from benchmarks import along_training, claims, flops, publish, spread
 from lib import evaluation, pictures, signals
@@ -97,6 +99,21 @@ def test_benchmark_runs():
     assert min(growth) > 0
 
 
+@pytest.mark.parametrize("name", ["speed", "distributed"])
+def test_a_signal_ends_the_contenders_too(name):
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--gans", "lsgan", "--rounds=1"]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while not children.read_text():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        error = process.stderr.read()  # all have ended
+    assert process.returncode == 143
+    assert "Traceback" not in error
+
+
 def test_table_of_claims():
     keys = [key for key, _ in evaluation.COLUMNS.values()]
     plain, labelled = keys[:6], keys
@@ -115,7 +132,18 @@ def test_table_of_claims():
     assert "wgan" not in text
 
 
+SCORES_FEW_IMAGES = f"""
+import functools, runpy, sys
+sys.path.insert(0, "{ROOT}")
+from lib import evaluation
+evaluation.evaluate = functools.partial(evaluation.evaluate, count=1000)
+runpy.run_path("{ROOT}/acgan-mnist.py", run_name="__main__")
+"""
+
+
 def test_claims_are_not_trained_twice(few_images, tmp_path, monkeypatch, capfd):
+    (tmp_path / "acgan-mnist.py").write_text(SCORES_FEW_IMAGES)
+    monkeypatch.setattr(claims, "ROOT", tmp_path)
     flags = ["--runs", "acgan", "--seeds=1", "--interval=4", f"--output-dir={tmp_path}"]
     weights_file = tmp_path / "acgan-seed1" / "acgan_mnist.h5"
 
@@ -282,6 +310,14 @@ def test_the_current_folder_is_published(finished, monkeypatch, tmp_path, capsys
     with pytest.raises(SystemExit, match="2"):
         publish.main()
     assert f"there is no file {finished}.h5" in capsys.readouterr().err
+
+
+def test_no_run_replaces_the_classifier(finished, monkeypatch, capsys):
+    run = finished.rename(finished.with_name("mnist_classifier.weights"))
+    monkeypatch.setattr("sys.argv", ["publish", str(run)])
+    with pytest.raises(SystemExit, match="2"):
+        publish.main()
+    assert "mnist_classifier.weights is none of dcgan_mnist, " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["{}", '{"steps": 1}'])
