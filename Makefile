@@ -14,7 +14,7 @@ $(GANS): .venv/.requirements
 test: .venv/.requirements-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/python -m pytest --numprocesses=2 --dist=worksteal
+	.venv/bin/python -m pytest --numprocesses=3 --dist=worksteal
 
 bench: .venv/.requirements-dev
 	.venv/bin/python -m benchmarks.speed $(FLAGS)
