@@ -13,7 +13,6 @@ stopped, trains nothing twice, and lets runs grow when --steps does.
 import argparse
 import json
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -67,7 +66,7 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
         *(f"--seed={seed}", f"--output-dir={place}"),
     ]
     print(*command[1:], flush=True)
-    process, received = subprocess.Popen(command), []
+    process, received = signals.start(command), []
 
     def hand_on(signum, _frame):
         received.append(signum)
@@ -84,7 +83,7 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
                 "on, or with another --output-dir to begin anew",
                 file=sys.stderr,
             )
-        sys.exit(status)
+        sys.exit(status if status > 0 else 128 - status)
     return folder
 
 

@@ -33,7 +33,7 @@ def start(name: str, batch_size: int, cores: list[int], talk: bool) -> list[subp
         cluster = {"TF_CONFIG": config} if talk else {}
         words = ["-m", "benchmarks.contenders", "ours", name, "float32", str(batch_size)]
         workers.append(
-            subprocess.Popen(
+            signals.start(
                 ["taskset", "--cpu-list", str(core), sys.executable, *words],
                 env=os.environ | cluster,
                 stdin=subprocess.PIPE,
@@ -41,7 +41,6 @@ def start(name: str, batch_size: int, cores: list[int], talk: bool) -> list[subp
                 text=True,
             )
         )
-        signals.at_leaving.append(workers[-1].kill)
     for worker in workers:
         if worker.stdout.readline() != "ready\n":
             sys.exit(f"failed: {' '.join(worker.args)}")

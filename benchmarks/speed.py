@@ -35,13 +35,12 @@ class Contender:
     def __init__(self, *words):
         command = [sys.executable, "-m", "benchmarks.contenders", *map(str, words)]
         started = time.perf_counter()
-        self.process = subprocess.Popen(
+        self.process = signals.start(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        signals.at_leaving.append(self.process.kill)
         self._answer()
         self.first = time.perf_counter() - started
         self.seconds = []

@@ -66,9 +66,7 @@ def open_window(path: Path) -> None:
         return
     command = [sys.executable, "-m", "lib.pictures", str(path.absolute())]
     root = Path(__file__).parents[1]
-    process = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL)
-    signals.at_leaving.append(process.kill)
-    if process.wait():
+    if signals.start(command, cwd=root, stderr=subprocess.DEVNULL).wait():
         print("no window: matplotlib's toolkit can't open one here")
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -49,6 +50,17 @@ def leave(signum: int, _frame) -> None:
         with suppress(OSError):
             clean_up()
     os._exit(128 + signum)
+
+
+def start(command: list, **kwargs) -> subprocess.Popen:
+    """Start a process that ends with this one where `leave` ends it, in whatever moment."""
+    received = []
+    with handled_by(lambda signum, _frame: received.append(signum)):
+        process = subprocess.Popen(command, **kwargs)
+        at_leaving.append(process.kill)
+    for signum in received:
+        signal.raise_signal(signum)
+    return process
 
 
 @contextmanager
