@@ -98,6 +98,8 @@ def plot_estimates(folders: dict[str, Path], path: Path) -> None:
 def estimate_against_distance(folder: Path) -> str:
     """How well the ranks of WGAN's estimates agree with those of the Fréchet distances."""
     rows = scored_rows(folder, "wasserstein_estimate")
+    if len(rows) < 2:
+        return "scored once, which tells nothing of its estimate"
     found = rank_correlation(
         [row["wasserstein_estimate"] for row in rows], [row["frechet_distance"] for row in rows]
     )

@@ -192,6 +192,8 @@ def test_estimate_against_distance(tmp_path):
     text = along_training.estimate_against_distance(tmp_path)
     assert "distance 1.00, over 3 points from step 0 to 150" in text
     assert along_training.rank_correlation([1, 2, 3, 4], [1, 4, 9, 2]) == pytest.approx(0.4)
+    (tmp_path / "history.csv").write_text("\n".join(lines[:2]))
+    assert "scored once" in along_training.estimate_against_distance(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"hyperparameters": 1}', "[" * 100_000])
