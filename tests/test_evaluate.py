@@ -39,6 +39,7 @@ def test_evaluate(generator, few_images, monkeypatch, capsys):
     expected = [f"{found[name]['frechet_distance']:.2f}" for name in ("some", "training images")]
     assert row.split()[1:3] == expected
     assert output.endswith("saved test_outputs/some_scores_seed1.json\n")
+    assert evaluate(1)[0] == found
     assert evaluate(2)[0] != found
 
 
