@@ -107,8 +107,8 @@ def _radii(points, k):
     return np.concatenate(radii)
 
 
-def _squared_distances(a, b, rows=500):
-    """Squared Euclidean distances (N, M), in blocks of rows that spare the memory."""
+def _squared_distances(a, b, rows=100):
+    """Squared Euclidean distances (N, M), in blocks that fit the processor's caches."""
     for start in range(0, len(a), rows):
         block = a[start : start + rows]
         squares = np.square(block).sum(axis=1)[:, np.newaxis] + np.square(b).sum(axis=1)
