@@ -14,7 +14,7 @@ from benchmarks.claims import load, table
 from benchmarks.speed import GANS
 from lib import cli, evaluation, flags, folder, signals
 from lib.errors import UserError
-from lib.files import reading, write
+from lib.files import reading, temporary_beside, write
 from lib.flag_types import absolute_path
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
@@ -120,20 +120,27 @@ def main() -> None:
     )
     args = parser.parse_args()
     with cli.one_line_errors(parser), signals.leaving():
-        published()  # what is damaged is told before scoring takes minutes
+        # what is damaged or may not be written is told before scoring takes minutes
+        published()
         ready, files = [], {}
         for run in map(Path, args.runs):
             if run.name not in NAMES:
                 raise UserError(f"{run.name} is none of {', '.join(NAMES)}: give a run that is")
+            if run.name in [other.name for other, *_ in ready]:
+                raise UserError(f"two runs are named {run.name}: give one of them")
             facts = read_facts(run / "run.json")
             scored_rows(run)
             ready.append((run, facts, load(run)))
+        PRETRAINED.mkdir(exist_ok=True)
+        with temporary_beside(PRETRAINED / "README.md") as temporary:
+            temporary.touch()
         for finished in ready:
             files |= score(*finished)
         real = [evaluation.evaluate_real(seed) for seed in SEEDS]
-        for name, content in files.items():  # once nothing is left that takes minutes
-            write(PRETRAINED / name, content)
-        write_readme(published(), real)
+        with signals.handled_by(lambda *_: None):  # all or nothing: a signal comes too late
+            for name, content in files.items():
+                write(PRETRAINED / name, content)
+            write_readme(published(), real)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,15 @@ def plain(tmp_path_factory):
 
 
 @pytest.fixture
+def without_tensorflow(tmp_path, monkeypatch):
+    """The environment of programs in which importing TensorFlow has them interrupted."""
+    (tmp_path / "tensorflow.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+@pytest.fixture
 def refusal(tmp_path, monkeypatch, capfd):
     """What runs a script with flags in tmp_path, where it is to refuse them; returns its line."""
     alarm = signal.signal(signal.SIGALRM, signal.default_int_handler)

@@ -138,15 +138,6 @@ def test_a_home_that_cannot_be_written(plain, tmp_path, monkeypatch):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.fixture
-def without_tensorflow(tmp_path, monkeypatch):
-    """The environment of programs in which importing TensorFlow has them interrupted."""
-    (tmp_path / "tensorflow.py").write_text(
-        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-
-
 @pytest.mark.parametrize("name", SCRIPTS)
 @pytest.mark.parametrize("argument, status", [("--help", 0), ("--lr=nan", 2), ("--seed=1", 130)])
 def test_flags_are_read_before_tensorflow_is_imported(
