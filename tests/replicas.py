@@ -67,12 +67,16 @@ def distance(some, others):
     return float(sum(np.square(a - b).sum() for a, b in zip(some, others, strict=True)) ** 0.5)
 
 
-def halves(name):
+def halves(*names):
     """Two replicas with half of a batch each, and one device with all of it."""
-    two, loss_of_two, _ = train_discriminator("cpu:2", name, [], *batch(), 3)
-    one, loss, _ = train_discriminator(None, name, [], *batch(), 3)
-    gaps = [np.linalg.norm(a - b) / np.linalg.norm(a) for a, b in zip(one, two, strict=True)]
-    return {"gaps": [float(gap) for gap in gaps], "losses": [loss, loss_of_two]}
+
+    def compared(name):
+        two, loss_of_two, _ = train_discriminator("cpu:2", name, [], *batch(), 3)
+        one, loss, _ = train_discriminator(None, name, [], *batch(), 3)
+        gaps = [np.linalg.norm(a - b) / np.linalg.norm(a) for a, b in zip(one, two, strict=True)]
+        return {"gaps": [float(gap) for gap in gaps], "losses": [loss, loss_of_two]}
+
+    return [compared(name) for name in names]
 
 
 def averages():
