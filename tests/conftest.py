@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 os.environ["MPLBACKEND"] = "agg"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's others would spin, and hold up other tests
 # a shell's `&` and `nohup` have all that they start ignore what tests send
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

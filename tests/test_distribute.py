@@ -152,7 +152,7 @@ def test_a_cluster_of_one_ignores_what_else_tf_config_says(tmp_path):
 @pytest.mark.slow
 def test_workers_end_with_equal_weights_and_one_writes(start_workers, tmp_path):
     folders = [tmp_path / "chief", tmp_path / "other"]
-    words = ["-m", "tests.replicas", "train", "wgan", *FLAGS, "--train-steps=3"]
+    words = ["-m", "tests.replicas", "train", "wgan", *FLAGS, "--n-critic=2", "--train-steps=3"]
     workers = start_workers(*words, folders=folders)
     answers = []
     for worker in workers:
