@@ -71,7 +71,7 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
     def hand_on(signum, _frame):
         received.append(signum)
         if signum != signal.SIGINT:  # which a terminal sends to the script, too
-            process.terminate()  # it saves and ends
+            process.send_signal(signum)  # it saves and ends
 
     with signals.handled_by(hand_on):
         while (status := process.poll()) is None:

@@ -7,6 +7,7 @@ the noise.
 
 import hashlib
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.along_training import scored_rows
@@ -14,7 +15,7 @@ from benchmarks.claims import load, table
 from benchmarks.speed import GANS
 from lib import cli, evaluation, flags, folder, signals
 from lib.errors import UserError
-from lib.files import reading, temporary_beside, write
+from lib.files import atomic, entries, reading, temporary_beside, write
 from lib.flag_types import absolute_path
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
@@ -96,7 +97,7 @@ def published() -> dict[str, dict]:
         UserError: some are damaged.
     """
     found = {}
-    for path in sorted(PRETRAINED.glob("*.json")):
+    for path in sorted(path for path in entries(PRETRAINED) if path.suffix == ".json"):
         found[path.stem] = read_facts(path)
         with reading(path, ".json", "scores"):
             table({path.stem: found[path.stem]["scores"]})
@@ -129,6 +130,8 @@ def main() -> None:
             if run.name in [other.name for other, *_ in ready]:
                 raise UserError(f"two runs are named {run.name}: give one of them")
             facts = read_facts(run / "run.json")
+            if facts.get("script", run.name) != run.name:  # old runs didn't note it
+                raise UserError(f"{run} is a run of {facts['script']}: give it that name")
             scored_rows(run)
             ready.append((run, facts, load(run)))
         PRETRAINED.mkdir(exist_ok=True)
@@ -138,8 +141,9 @@ def main() -> None:
             files |= score(*finished)
         real = [evaluation.evaluate_real(seed) for seed in SEEDS]
         with signals.handled_by(lambda *_: None):  # all or nothing: a signal comes too late
-            for name, content in files.items():
-                write(PRETRAINED / name, content)
+            with ExitStack() as whole:
+                for name, content in files.items():
+                    whole.enter_context(atomic(PRETRAINED / name)).write_bytes(content)
             write_readme(published(), real)
 
 

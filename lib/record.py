@@ -171,8 +171,10 @@ def plot_model(generator: keras.Model, discriminator: keras.Model, path: str | P
     """Draw both networks in a row, layer by layer with their shapes (Fig. 8.9).
 
     Raises:
-        UserError: Keras can't draw here.
+        UserError: Keras can't draw here, or something has that name.
     """
+    if Path(path).exists():
+        raise UserError(f"{path} exists: remove it, or give --plot-model another name")
     noise, *labels = [keras.Input(tensor.shape[1:]) for tensor in generator.inputs]
     images = generator([noise, *labels] if labels else noise)
     judged = [images, *labels] if len(discriminator.inputs) > 1 else images

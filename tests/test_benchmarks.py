@@ -291,18 +291,20 @@ import os, pathlib, signal, sys, time
 def heard(signum, frame):
     pathlib.Path(__file__).with_name("heard").write_text("")
     sys.exit(128 + signum)
-signal.signal(signal.SIGTERM, heard)
-for signum in signal.SIGINT, signal.SIGTERM:
+signal.signal(signal.SIGNUM, heard)
+for signum in signal.SIGINT, signal.SIGNUM:
     os.kill(os.getppid(), signum)
 time.sleep(20)
 """
 
 
-def test_claims_hand_a_signal_on_to_the_script(tmp_path, monkeypatch):
-    (tmp_path / "lsgan-mnist.py").write_text(SIGNALS_ITS_PARENT)
+@pytest.mark.parametrize("name, status", [("SIGTERM", "143"), ("SIGHUP", "129")])
+def test_claims_hand_a_signal_on_to_the_script(name, status, tmp_path, monkeypatch):
+    script = SIGNALS_ITS_PARENT.replace("SIGNUM", name)
+    (tmp_path / "lsgan-mnist.py").write_text(script)
     monkeypatch.setattr(claims, "ROOT", tmp_path)
     args = Namespace(output_dir=tmp_path, steps=4, interval=2, precision="float32")
-    with pytest.raises(SystemExit, match="143"), signals.leaving():
+    with pytest.raises(SystemExit, match=status), signals.leaving():
         claims.train("lsgan", 1, args)
     assert (tmp_path / "heard").exists()
 
@@ -343,6 +345,27 @@ def test_one_of_two_runs_of_a_name_is_asked_for(finished, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         publish.main()
     assert "two runs are named wgan_mnist: give one of them" in capsys.readouterr().err
+
+
+def test_no_run_is_published_under_the_name_of_another_script(finished, monkeypatch, capsys):
+    facts = json.loads((finished / "run.json").read_text()) | {"script": "lsgan_mnist"}
+    (finished / "run.json").write_text(json.dumps(facts))
+    monkeypatch.setattr("sys.argv", ["publish", str(finished)])
+    with pytest.raises(SystemExit, match="2"):
+        publish.main()
+    assert f"{finished} is a run of lsgan_mnist" in capsys.readouterr().err
+
+
+def test_nothing_is_published_by_halves(finished, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(publish, "PRETRAINED", tmp_path / "pretrained")
+    monkeypatch.setattr(publish, "load", lambda run: None)
+    monkeypatch.setattr(publish, "score", lambda *_: {"one.h5": b"1", "long" * 99: b"2"})
+    monkeypatch.setattr(evaluation, "evaluate_real", lambda seed: {})
+    monkeypatch.setattr("sys.argv", ["publish", str(finished)])
+    with pytest.raises(SystemExit, match="2"):
+        publish.main()
+    assert "File name too long" in capsys.readouterr().err
+    assert list((tmp_path / "pretrained").iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_scoring(

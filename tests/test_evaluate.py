@@ -133,3 +133,11 @@ def test_plot_model_without_graphviz(tmp_path, monkeypatch, capsys):
     assert error.count("\n") == 1
     assert "install" in error
     assert not list(tmp_path.iterdir())
+
+
+def test_plot_model_replaces_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.png").write_bytes(b"a picture")
+    assert main("lsgan", [*FEW_STEPS, "--plot-model=own.png"], monkeypatch) == 2
+    assert "own.png exists: remove it" in capsys.readouterr().err
+    assert (tmp_path / "own.png").read_bytes() == b"a picture"
