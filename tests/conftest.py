@@ -27,6 +27,11 @@ from lib.tf import keras
 import helpers
 
 
+def pytest_collection_modifyitems(items):
+    """Have what takes longest begin first, so that no process is left alone with it."""
+    items.sort(key=lambda item: "test_fidelity.py" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def mnist():
     return data.load()
