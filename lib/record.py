@@ -173,7 +173,7 @@ def plot_model(generator: keras.Model, discriminator: keras.Model, path: str | P
     Raises:
         UserError: Keras can't draw here, or something has that name.
     """
-    if Path(path).exists():
+    if os.path.lexists(path):  # be it a link that leads nowhere
         raise UserError(f"{path} exists: remove it, or give --plot-model another name")
     noise, *labels = [keras.Input(tensor.shape[1:]) for tensor in generator.inputs]
     images = generator([noise, *labels] if labels else noise)

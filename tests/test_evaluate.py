@@ -141,3 +141,6 @@ def test_plot_model_replaces_nothing(tmp_path, monkeypatch, capsys):
     assert main("lsgan", [*FEW_STEPS, "--plot-model=own.png"], monkeypatch) == 2
     assert "own.png exists: remove it" in capsys.readouterr().err
     assert (tmp_path / "own.png").read_bytes() == b"a picture"
+    (tmp_path / "link.png").symlink_to("nowhere.png")
+    assert main("lsgan", [*FEW_STEPS, "--plot-model=link.png"], monkeypatch) == 2
+    assert (tmp_path / "link.png").is_symlink()
