@@ -114,6 +114,34 @@ def write_readme(found: dict[str, dict], real: list[dict]) -> None:
     write(PRETRAINED / "README.md", text.encode())
 
 
+def publish(runs: list[Path]) -> None:
+    """Score the runs in these folders, and write what is published of them, or nothing."""
+    # what is damaged or may not be written is told before scoring takes minutes
+    published()
+    ready, files = [], {}
+    for run in runs:
+        if run.name not in NAMES:
+            raise UserError(f"{run.name} is none of {', '.join(NAMES)}: give a run that is")
+        if run.name in [other.name for other, *_ in ready]:
+            raise UserError(f"two runs are named {run.name}: give one of them")
+        facts = read_facts(run / "run.json")
+        if facts.get("script", run.name) != run.name:  # old runs didn't note it
+            raise UserError(f"{run} is a run of {facts['script']}: give it that name")
+        scored_rows(run)
+        ready.append((run, facts, load(run)))
+    PRETRAINED.mkdir(exist_ok=True)
+    with temporary_beside(PRETRAINED / "README.md") as temporary:
+        temporary.touch()
+    for finished in ready:
+        files |= score(*finished)
+    real = [evaluation.evaluate_real(seed) for seed in SEEDS]
+    with signals.handled_by(lambda *_: None):  # all or nothing: a signal comes too late
+        with ExitStack() as whole:
+            for name, content in files.items():
+                whole.enter_context(atomic(PRETRAINED / name)).write_bytes(content)
+        write_readme(published(), real)
+
+
 def main() -> None:
     parser = flags.OneLineParser(__doc__)
     parser.add_argument(
@@ -121,30 +149,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     with cli.one_line_errors(parser), signals.leaving():
-        # what is damaged or may not be written is told before scoring takes minutes
-        published()
-        ready, files = [], {}
-        for run in map(Path, args.runs):
-            if run.name not in NAMES:
-                raise UserError(f"{run.name} is none of {', '.join(NAMES)}: give a run that is")
-            if run.name in [other.name for other, *_ in ready]:
-                raise UserError(f"two runs are named {run.name}: give one of them")
-            facts = read_facts(run / "run.json")
-            if facts.get("script", run.name) != run.name:  # old runs didn't note it
-                raise UserError(f"{run} is a run of {facts['script']}: give it that name")
-            scored_rows(run)
-            ready.append((run, facts, load(run)))
-        PRETRAINED.mkdir(exist_ok=True)
-        with temporary_beside(PRETRAINED / "README.md") as temporary:
-            temporary.touch()
-        for finished in ready:
-            files |= score(*finished)
-        real = [evaluation.evaluate_real(seed) for seed in SEEDS]
-        with signals.handled_by(lambda *_: None):  # all or nothing: a signal comes too late
-            with ExitStack() as whole:
-                for name, content in files.items():
-                    whole.enter_context(atomic(PRETRAINED / name)).write_bytes(content)
-            write_readme(published(), real)
+        publish([*map(Path, args.runs)])
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def test_benchmark_runs():
     assert min(growth) > 0
 
 
-def test_ctrl_c_during_the_imports_says_nothing(without_tensorflow, tmp_path):
+def test_ctrl_c_during_the_imports_says_nothing(without_tensorflow):
     command = [sys.executable, "-m", "benchmarks.spread"]
     done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
@@ -309,90 +309,73 @@ def test_claims_hand_a_signal_on_to_the_script(name, status, tmp_path, monkeypat
     assert (tmp_path / "heard").exists()
 
 
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """What has runs published into tmp_path, where they are to be refused; returns its line."""
+    monkeypatch.setattr(publish, "PRETRAINED", tmp_path / "pretrained")
+
+    def run(*runs):
+        monkeypatch.setattr("sys.argv", ["publish", *map(str, runs)])
+        with pytest.raises(SystemExit, match="2"):
+            publish.main()
+        return capsys.readouterr().err
+
+    return run
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"frechet_distance\n1\n", b"step,frechet_distance\n1,far\n"]
 )
-def test_a_damaged_history_is_not_published(content, finished, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(publish, "PRETRAINED", tmp_path / "pretrained")
+def test_a_damaged_history_is_not_published(content, finished, tmp_path, refused):
     (finished / "history.csv").write_bytes(content)
-    monkeypatch.setattr("sys.argv", ["publish", str(finished)])
-    with pytest.raises(SystemExit, match="2"):
-        publish.main()
-    assert "history.csv doesn't hold the scores of a run" in capsys.readouterr().err
+    assert "history.csv doesn't hold the scores of a run" in refused(finished)
     assert not (tmp_path / "pretrained").exists()
 
 
-def test_the_current_folder_is_published(finished, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(publish, "PRETRAINED", tmp_path / "pretrained")
+def test_the_current_folder_is_published(finished, monkeypatch, refused):
     monkeypatch.chdir(finished)
-    monkeypatch.setattr("sys.argv", ["publish", "."])
-    with pytest.raises(SystemExit, match="2"):
-        publish.main()
-    assert f"there is no file {finished}.h5" in capsys.readouterr().err
+    assert f"there is no file {finished}.h5" in refused(".")
 
 
-def test_no_run_replaces_the_classifier(finished, monkeypatch, capsys):
+def test_no_run_replaces_the_classifier(finished, refused):
     run = finished.rename(finished.with_name("mnist_classifier.weights"))
-    monkeypatch.setattr("sys.argv", ["publish", str(run)])
-    with pytest.raises(SystemExit, match="2"):
-        publish.main()
-    assert "mnist_classifier.weights is none of dcgan_mnist, " in capsys.readouterr().err
+    assert "mnist_classifier.weights is none of dcgan_mnist, " in refused(run)
 
 
-def test_one_of_two_runs_of_a_name_is_asked_for(finished, monkeypatch, capsys):
+def test_one_of_two_runs_of_a_name_is_asked_for(finished, monkeypatch, refused):
     monkeypatch.setattr(publish, "load", lambda run: None)
-    monkeypatch.setattr("sys.argv", ["publish", str(finished), str(finished)])
-    with pytest.raises(SystemExit, match="2"):
-        publish.main()
-    assert "two runs are named wgan_mnist: give one of them" in capsys.readouterr().err
+    assert "two runs are named wgan_mnist: give one of them" in refused(finished, finished)
 
 
-def test_no_run_is_published_under_the_name_of_another_script(finished, monkeypatch, capsys):
+def test_no_run_is_published_under_the_name_of_another_script(finished, refused):
     facts = json.loads((finished / "run.json").read_text()) | {"script": "lsgan_mnist"}
     (finished / "run.json").write_text(json.dumps(facts))
-    monkeypatch.setattr("sys.argv", ["publish", str(finished)])
-    with pytest.raises(SystemExit, match="2"):
-        publish.main()
-    assert f"{finished} is a run of lsgan_mnist" in capsys.readouterr().err
+    assert f"{finished} is a run of lsgan_mnist" in refused(finished)
 
 
-def test_nothing_is_published_by_halves(finished, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(publish, "PRETRAINED", tmp_path / "pretrained")
+def test_nothing_is_published_by_halves(finished, monkeypatch, tmp_path, refused):
     monkeypatch.setattr(publish, "load", lambda run: None)
     monkeypatch.setattr(publish, "score", lambda *_: {"one.h5": b"1", "long" * 99: b"2"})
     monkeypatch.setattr(evaluation, "evaluate_real", lambda seed: {})
-    monkeypatch.setattr("sys.argv", ["publish", str(finished)])
-    with pytest.raises(SystemExit, match="2"):
-        publish.main()
-    assert "File name too long" in capsys.readouterr().err
+    assert "File name too long" in refused(finished)
     assert list((tmp_path / "pretrained").iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_scoring(
-    finished, monkeypatch, tmp_path, capsys
+    finished, monkeypatch, tmp_path, refused
 ):
     (tmp_path / "pretrained").touch()
-    monkeypatch.setattr(publish, "PRETRAINED", tmp_path / "pretrained")
     monkeypatch.setattr(publish, "load", lambda run: None)
     monkeypatch.setattr(publish, "score", None)
-    monkeypatch.setattr("sys.argv", ["publish", str(finished)])
-    with pytest.raises(SystemExit, match="2"):
-        publish.main()
-    assert f"{tmp_path}/pretrained: File exists" in capsys.readouterr().err
+    assert f"{tmp_path}/pretrained: File exists" in refused(finished)
 
 
 @pytest.mark.parametrize("content", ["{}", '{"steps": 1}'])
-def test_nothing_is_published_beside_what_is_damaged(
-    content, finished, monkeypatch, tmp_path, capsys
-):
+def test_nothing_is_published_beside_what_is_damaged(content, finished, tmp_path, refused):
     other = tmp_path / "pretrained" / "lsgan_mnist.json"
     other.parent.mkdir()
     other.write_text(content)
-    monkeypatch.setattr(publish, "PRETRAINED", other.parent)
-    monkeypatch.setattr("sys.argv", ["publish", str(finished)])
-    with pytest.raises(SystemExit, match="2"):
-        publish.main()
-    assert "lsgan_mnist.json doesn't hold" in capsys.readouterr().err
+    assert "lsgan_mnist.json doesn't hold" in refused(finished)
     assert list(other.parent.iterdir()) == [other]
 
 

@@ -120,7 +120,7 @@ def test_fakes_not_finite_cover_nothing_and_hide_nothing(rng):
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_neighbours_are_counted_as_their_papers_define_it(rng, k):
     # more than one block of rows, the last one not full
-    real, fake = rng.normal(size=(1100, 4)), 1.5 * rng.normal(size=(1300, 4))
+    real, fake = rng.normal(size=(1150, 4)), 1.5 * rng.normal(size=(1350, 4))
     apart = cdist(real, fake)
     balls, fake_balls = (np.sort(cdist(points, points))[:, k] for points in (real, fake))
     expected = {
