@@ -10,24 +10,25 @@ train:   python3 cgan-mnist.py
 sample:  python3 cgan-mnist.py --generator=cgan_mnist.h5 --digit=3
 """
 
-from lib import flags
+from lib.program.flags import Parser
 
 # The chapter's values.
-parser = flags.Parser(__doc__, model_name="cgan_mnist", conditional=True)
-parser.add_hyperparameter("--train-steps", 40000, "updates of the generator", on_resume="change")
+parser = Parser(__doc__, model_name="cgan_mnist", conditional=True)
+parser.add_hyperparameter("--train-steps", 40000, "updates of the generator")
 parser.add_hyperparameter("--lr", 2e-4, "discriminator's learning rate; generator's: half of it")
 parser.add_hyperparameter("--decay", 6e-8, "rate / (1 + decay * step); generator's: half of it")
 parser.add_hyperparameter("--batch-size", 64, "images a batch, real and as many fake")
 parser.add_hyperparameter("--latent-size", 100, "width of the noise")
 
-if __name__ == "__main__":
-    parser.begin()  # --help and wrong flags end here: what follows takes seconds to import
+parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seconds to import
 
 from functools import partial
 
-from lib import cli, data, distribute, gan
+from lib import data, gan
 from lib.keras2 import Adversarial, RMSprop
-from lib.run import open_run
+from lib.program.main import main
+from lib.training.distribute import compile_step
+from lib.training.run import open_run
 
 import tensorflow as tf
 from tensorflow import keras
@@ -86,9 +87,9 @@ def train(models, dataset, params):
     draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
     noise_input, noise_label = draw.noise(16), draw.grid_labels(16)
     plot = partial(gan.plot_images, generator, noise_input, noise_label)
-    train_step = distribute.compile_step(gan_step, models, draw, params)
+    train_step = compile_step(gan_step, models, draw, params)
     with open_run(models, draw, params, plot) as run:
-        gan.print_labels(noise_label)
+        gan.print_labels(noise_label, dataset.classes)
         for step in run.steps():
             run.log(step, train_step())
 
@@ -99,4 +100,4 @@ def build_and_train_models(params):
 
 
 if __name__ == "__main__":
-    cli.main(parser, build_and_train_models)
+    main(parser, build_and_train_models)

@@ -11,11 +11,11 @@ train:   python3 dcgan-mnist.py
 sample:  python3 dcgan-mnist.py --generator=dcgan_mnist.h5
 """
 
-from lib import flags
+from lib.program.flags import Parser
 
 # The chapter's values.
-parser = flags.Parser(__doc__, model_name="dcgan_mnist")
-parser.add_hyperparameter("--train-steps", 40000, "updates of the generator", on_resume="change")
+parser = Parser(__doc__, model_name="dcgan_mnist")
+parser.add_hyperparameter("--train-steps", 40000, "updates of the generator")
 parser.add_hyperparameter("--lr", 2e-4, "discriminator's learning rate; generator's: half of it")
 parser.add_hyperparameter("--decay", 6e-8, "rate / (1 + decay * step); generator's: half of it")
 parser.add_hyperparameter("--batch-size", 64, "images a batch, real and as many fake")
@@ -24,11 +24,11 @@ parser.add_hyperparameter(
     "--batch-norm", False, "batch normalization in the discriminator (Fig. 8.5)"
 )
 
-if __name__ == "__main__":
-    parser.begin()  # --help and wrong flags end here: what follows takes seconds to import
+parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seconds to import
 
-from lib import cli, data, gan
+from lib import data, gan
 from lib.keras2 import Adversarial, RMSprop
+from lib.program.main import main
 
 from tensorflow import keras
 
@@ -62,7 +62,7 @@ gan_step = gan.dcgan_step  # what the chapter's trainer takes; the other scripts
 
 def train(models, dataset, params):
     """The chapter's trainer, in lib/gan.py."""
-    gan.train(models, dataset.x_train, params, gan_step)
+    gan.train(models, dataset, params, gan_step)
 
 
 def build_and_train_models(params):
@@ -71,4 +71,4 @@ def build_and_train_models(params):
 
 
 if __name__ == "__main__":
-    cli.main(parser, build_and_train_models)
+    main(parser, build_and_train_models)

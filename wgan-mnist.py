@@ -21,26 +21,27 @@ train:   python3 wgan-mnist.py
 sample:  python3 wgan-mnist.py --generator=wgan_mnist.h5
 """
 
-from lib import flags
+from lib.program.flags import Parser
 
 # The chapter's values; the letters, and their values, are those of the paper's Algorithm 1 too.
-parser = flags.Parser(__doc__, model_name="wgan_mnist")
-parser.add_hyperparameter("--train-steps", 40000, "updates of the generator", on_resume="change")
+parser = Parser(__doc__, model_name="wgan_mnist")
+parser.add_hyperparameter("--train-steps", 40000, "updates of the generator")
 parser.add_hyperparameter("--lr", 5e-5, "alpha: learning rate of both optimizers")
 parser.add_hyperparameter("--clip-value", 0.01, "c: bound of the critic's weights")
 parser.add_hyperparameter("--batch-size", 64, "m: images a batch, real, then as many fake")
-parser.add_hyperparameter("--n-critic", 5, "rounds of the critic a step", high=100)
+parser.add_hyperparameter("--n-critic", 5, "rounds of the critic a step")
 parser.add_hyperparameter("--latent-size", 100, "width of the noise z")
 parser.add_hyperparameter("--batch-norm", False, "batch normalization in the critic (Fig. 8.5)")
 
-if __name__ == "__main__":
-    parser.begin()  # --help and wrong flags end here: what follows takes seconds to import
+parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seconds to import
 
 from functools import partial
 
-from lib import cli, data, distribute, gan
+from lib import data, gan
 from lib.keras2 import Adversarial, RMSprop
-from lib.run import open_run
+from lib.program.main import main
+from lib.training.distribute import compile_step
+from lib.training.run import open_run
 
 import tensorflow as tf
 from tensorflow import keras
@@ -109,7 +110,7 @@ def train(models, dataset, params):
     generator, _, _ = models
     draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
     plot = partial(gan.plot_images, generator, draw.noise(16))
-    train_step = distribute.compile_step(gan_step, models, draw, params)
+    train_step = compile_step(gan_step, models, draw, params)
     with open_run(models, draw, params, plot) as run:
         for step in run.steps():
             run.log(step, train_step())
@@ -121,4 +122,4 @@ def build_and_train_models(params):
 
 
 if __name__ == "__main__":
-    cli.main(parser, build_and_train_models)
+    main(parser, build_and_train_models)

@@ -6,13 +6,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from lib import data
-from lib.errors import UserError
-from lib.files import atomic, reading
-from lib.folder import sample_grids
 from lib.pictures import GAP
 
 import matplotlib.pyplot as plt
 import numpy as np
+from lib.errors import UserError
+from lib.files import atomic, reading
+from lib.folder import sample_grids
 from matplotlib.figure import Figure
 
 CURVES = {

@@ -21,12 +21,12 @@ from statistics import mean, stdev
 from benchmarks import along_training
 from benchmarks.along_training import save
 from lib import checkpoint, cli, data, evaluation, flag_types, flags, generator_file, signals
-from lib.files import atomic, reading
-from lib.folder import generator_path, sample_grids
 
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
+from lib.files import atomic, reading
+from lib.folder import generator_path, sample_grids
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parents[1]

@@ -91,8 +91,9 @@ class ChapterDraws:
 
 def keras2(name, precision, batch_size):
     """The chapter's listing on Keras 2."""
-    from lib.tf import tf
     from tests import keras2_listings
+
+    from lib.tf import tf
 
     # on, as TensorFlow has it by itself
     tf.config.optimizer.set_experimental_options({"dependency_optimization": True})

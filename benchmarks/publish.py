@@ -14,6 +14,7 @@ from benchmarks.along_training import scored_rows
 from benchmarks.claims import load, table
 from benchmarks.speed import GANS
 from lib import cli, evaluation, flags, folder, signals
+
 from lib.errors import UserError
 from lib.files import atomic, entries, reading, temporary_beside, write
 from lib.flag_types import absolute_path

@@ -1,15 +1,14 @@
 """The training data, what a training step draws from it, and what a generator is fed."""
 
 import hashlib
-from math import prod
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipFile
 
-from lib import memory, npz, pictures
-from lib.errors import UserError
-from lib.files import reading
-from lib.tf import tf
+from lib.pictures import grid_shape
+from lib.plumbing.errors import UserError
+from lib.plumbing.files import reading
+from lib.plumbing.tf import tf
 
 import numpy as np
 
@@ -18,21 +17,24 @@ MNIST = Path(__file__).with_name("mnist.npz")
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 # As many as ImageNet has, the most that conditional GANs are compared on.
 MAX_CLASSES = 1000
-# Of larger images the generator's first layer alone, which grows with their area, has more than
-# 50 million weights.
 MAX_SIDE = 256
+MAX_BYTES = 2**32
 
 
 class Dataset(NamedTuple):
-    """Training images and their labels.
+    """Training images and their labels, as `dataset` makes them of arrays.
 
     Attributes:
         x_train: uint8 (N, side, side, 1), or float32 in [0, 1]; the side is divisible by 4.
         y_train: one-hot labels, float32 (N, num_labels); None where no GAN asks for them.
+        classes: the label, as the data name it, of each column of y_train; empty without.
+        source: the name of the data; None for MNIST.
     """
 
     x_train: np.ndarray
     y_train: np.ndarray | None
+    classes: tuple = ()
+    source: str | None = None
 
     @property
     def image_size(self) -> int:
@@ -43,63 +45,134 @@ class Dataset(NamedTuple):
         return self.y_train.shape[1]
 
 
-def load(path: str | Path | None = None, labels: bool = True) -> Dataset:
-    """MNIST's training images, or the arrays x_train and y_train of an npz file.
+def dataset(x_train, y_train=None, source: str = "an array") -> Dataset:
+    """Make training data of arrays as people have them.
 
     Args:
-        path: of the file.
+        x_train: images (N, side, side) or (N, side, side, 1), the side divisible by 4, from 4 to
+            256: whole numbers from 0 to 255, bool, or floats in [0, 1].
+        y_train: labels (N,) or (N, 1): whole numbers, bool or strings; or one-hot rows (N, n).
+        source: what the data are called.
+
+    Raises:
+        UserError: the arrays are none of these; says which NumPy expression makes them fit.
+    """
+    x_train = checked_images(np.asarray(x_train))
+    if y_train is None:
+        return Dataset(x_train, None, [], source)
+    classes, columns = checked_labels(np.asarray(y_train), len(x_train))
+    y_train = np.eye(len(classes), dtype=np.float32)[columns]
+    return Dataset(x_train, y_train, classes, source)
+
+
+def checked_images(x: np.ndarray) -> np.ndarray:
+    """Return images as `Dataset` has them; raise a UserError where that would be guessing."""
+    found = f"x_train is {x.dtype} {x.shape}"
+    if x.ndim == 4 and x.shape[3] == 3:
+        raise UserError(f"{found}, in colour: give x_train.mean(axis=3), in [0, 1]")
+    if x.ndim == 3:
+        x = x[..., np.newaxis]
+    if x.ndim != 4 or x.shape[3] != 1 or x.shape[1] != x.shape[2] or not len(x):
+        raise UserError(
+            f"{found}: it must be (N, side, side) or (N, side, side, 1); flat images become that "
+            "by x_train.reshape(len(x_train), side, side)"
+        )
+    side = x.shape[1]
+    if side % 4 or not 4 <= side <= MAX_SIDE:
+        pad = -side % 4
+        advice = f"np.pad(x_train, ((0, 0), (0, {pad}), (0, {pad})))" if side < MAX_SIDE else "less"
+        raise UserError(
+            f"{found}: the side must be divisible by 4, up to {MAX_SIDE}: give {advice}"
+        )
+    if x.dtype.kind not in "biuf":
+        raise UserError(f"{found}: it must be of whole numbers, bool or floats")
+    low, high = x.min(), x.max()
+    if x.dtype.kind == "f":
+        if low >= 0 and high <= 1:  # NaN isn't either
+            return x.astype(np.float32)
+        if -1 <= low < 0 and high <= 1:
+            fit = "(x_train + 1) / 2"
+        elif low >= 0 and high <= 255:
+            fit = "x_train / 255"
+        else:
+            fit = "(x_train - x_train.min()) / np.ptp(x_train)"
+        raise UserError(
+            f"{found}, from {low:.4g} to {high:.4g}: floats must be in [0, 1]: give {fit}"
+        )
+    if low < 0 or high > 255:
+        fit = "(x_train - x_train.min()) / np.ptp(x_train)"
+        raise UserError(f"{found}, from {low} to {high}: it must be from 0 to 255: give {fit}")
+    scale = 255 if high <= 1 else 1  # 0 and 1 are black and white
+    return x.astype(np.uint8) * np.uint8(scale)
+
+
+def checked_labels(y: np.ndarray, count: int) -> tuple[list, np.ndarray]:
+    """Return the classes among labels, in order, and the class of each image, int64 (N,).
+
+    Raises:
+        UserError: they are no labels of that many images, or of too few or too many classes.
+    """
+    found = f"y_train is {y.dtype} {y.shape}"
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim == 2 and y.dtype.kind in "biuf" and ((y == 0) | (y == 1)).all():
+        if not (y.sum(axis=1) == 1).all():
+            raise UserError(f"{found}: each one-hot row must have one 1")
+        if len(y) == count and 2 <= y.shape[1] <= MAX_CLASSES:
+            return [*range(y.shape[1])], y.argmax(axis=1)
+    if y.dtype.kind == "f" and np.array_equal(y, np.rint(y)) and abs(y).max(initial=0) < 2**31:
+        y = y.astype(np.int64)
+    if y.shape != (count,) or y.dtype.kind not in "biuU":
+        raise UserError(
+            f"{found}: it must be a whole number or a string for each of the {count} images, or "
+            "one-hot rows"
+        )
+    classes, columns = np.unique(y, return_inverse=True)
+    if not 2 <= len(classes) <= MAX_CLASSES:
+        raise UserError(f"{found}, of {len(classes):,} classes: it must have 2 to {MAX_CLASSES:,}")
+    return classes.tolist(), columns.reshape(-1)
+
+
+def load(path: str | Path | None = None, labels: bool = True) -> Dataset:
+    """Load MNIST's training images, or the arrays x_train and y_train of an npz file.
+
+    Args:
+        path: of the file; its arrays are as `dataset` takes them.
         labels: whether a GAN asks for them; without, y_train needn't be there.
 
     Raises:
-        UserError: the file is missing, damaged, or not in MNIST's layout; or memory is too small.
+        UserError: the file is missing, damaged, too large, or has no such arrays.
     """
-    path = intact_mnist() if path is None else Path(path)
-    content = "x_train and y_train" if labels else "x_train"
-    with reading(path, ".npz", f"{content} in MNIST's layout"), ZipFile(path) as archive:
-        shape, dtype = npz.declared(archive, "x_train")
-        side = shape[1] if len(shape) > 1 else 0
-        if (
-            dtype != np.uint8
-            or shape[1:] not in {(side, side), (side, side, 1)}
-            or shape[0] == 0
-            or side not in range(4, MAX_SIDE + 1, 4)
-        ):
+    names = ["x_train", "y_train"] if labels else ["x_train"]
+    if path is None:
+        arrays = read_arrays(intact_mnist(), names)
+        return dataset(*arrays)._replace(source=None)
+    with reading(path, ".npz", " and ".join(names)):
+        arrays = read_arrays(path, names)
+    found = dataset(*arrays, source=Path(path).name)
+    if labels:
+        print(f"classes of {found.source}:", *found.classes)
+    return found
+
+
+def read_arrays(path: str | Path, names: list[str]) -> list[np.ndarray]:
+    """Read arrays of an npz; nothing is unpickled, as that would run code from the file."""
+    with ZipFile(path) as archive:
+        sizes = {Path(info.filename).stem: info.file_size for info in archive.infolist()}
+    for name in names:
+        if name not in sizes:
             raise UserError(
-                f"x_train in {path} is {dtype} {shape}: it must be uint8 (N, side, side) or "
-                f"(N, side, side, 1), N at least 1, with a side divisible by 4, up to {MAX_SIDE}"
+                f"{path} has no {name}, but {', '.join(sizes) or 'nothing'}: rename, as by "
+                f'np.savez("own.npz", {name}=np.load("{Path(path).name}")["{next(iter(sizes), name)}"])'
             )
-        memory.require(memory.DATA * prod(shape), f"x_train in {path}", "give fewer images")
-        y_train = read_labels(archive, shape, path) if labels else None
-        x_train = npz.read(archive, "x_train")
-    return Dataset(x_train.reshape(len(x_train), side, side, 1), y_train)
-
-
-def read_labels(archive: ZipFile, images: tuple[int, ...], path: Path) -> np.ndarray:
-    """The labels of images of that shape, (N, ...), one-hot: float32 (N, num_labels)."""
-    count = images[0]
-    shape, dtype = npz.declared(archive, "y_train")
-    if not (dtype.kind in "iu" and shape == (count,)):
-        raise UserError(
-            f"y_train in {path} is {dtype} {shape}: it must be one whole number for each of the "
-            f"{count} images"
-        )
-    y_train = npz.read(archive, "y_train")
-    classes = np.unique(y_train)
-    if not 2 <= len(classes) <= MAX_CLASSES or not np.array_equal(classes, np.arange(len(classes))):
-        raise UserError(
-            f"the labels in {path} must be 0, 1, ..., n - 1, all of them in use, with n from 2 to "
-            f"{MAX_CLASSES}"
-        )
-    size = prod(images) + 4 * count * len(classes)
-    advice = "give fewer images or classes"
-    if size > max(npz.SMALL, 2 * prod(images)):  # images are stored, zeros of labels aren't
-        raise UserError(f"{path} takes {size:,} bytes with its labels one-hot: {advice}")
-    memory.require(memory.DATA * size, f"{path} with its labels one-hot", advice)
-    return np.eye(len(classes), dtype=np.float32)[y_train]
+    if (size := sum(sizes[name] for name in names)) > MAX_BYTES:
+        raise UserError(f"{path} holds {size:,} bytes: give up to {MAX_BYTES:,}")
+    with np.load(path, allow_pickle=False) as arrays:
+        return [arrays[name] for name in names]
 
 
 def load_test() -> tuple[np.ndarray, np.ndarray]:
-    """MNIST's test images and labels.
+    """Load MNIST's test images and labels.
 
     Returns:
         x_test: uint8 (10000, 28, 28, 1).
@@ -108,12 +181,12 @@ def load_test() -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UserError: the file is damaged.
     """
-    with np.load(intact_mnist(), allow_pickle=False) as arrays:
-        return arrays["x_test"][..., np.newaxis], np.eye(10, dtype=np.float32)[arrays["y_test"]]
+    x_test, y_test = read_arrays(intact_mnist(), ["x_test", "y_test"])
+    return x_test[..., np.newaxis], np.eye(10, dtype=np.float32)[y_test]
 
 
 def intact_mnist() -> Path:
-    """The path of the MNIST that is shipped; a UserError where its content is not the original."""
+    """Return the path of the MNIST that is shipped; raise a UserError where it was changed."""
     if hashlib.sha256(MNIST.read_bytes()).hexdigest() != MNIST_SHA256:
         raise UserError(f"{MNIST} is damaged: restore it from the repository")
     return MNIST
@@ -131,6 +204,7 @@ class Sampler:
     """
 
     def __init__(self, params, dataset: Dataset):
+        self.dataset = dataset
         self.rng = tf.random.Generator.from_seed(params.seed)
         # each replica draws its share
         self.batch_size = params.batch_size // tf.distribute.get_strategy().num_replicas_in_sync
@@ -140,31 +214,31 @@ class Sampler:
         self.y_train = None if labels is None else tf.convert_to_tensor(labels)
 
     def images(self) -> tf.Tensor:
-        """Real images, uniformly with replacement: float32 (batch, side, side, 1) in [0, 1]."""
+        """Draw real images, uniformly with replacement: float32 (batch, side, side, 1) in [0, 1]."""
         return self._images(self._rows())
 
     def labelled_images(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Real images as above and their labels, float32 (batch, num_labels), one-hot."""
+        """Draw real images as above with their labels, float32 (batch, num_labels), one-hot."""
         rows = self._rows()
         return self._images(rows), tf.gather(self.y_train, rows)
 
     def noise(self, count: int | None = None) -> tf.Tensor:
-        """Noise, uniform in [-1, 1): float32 (count or batch, latent_size)."""
+        """Draw noise, uniform in [-1, 1): float32 (count or batch, latent_size)."""
         return sample_noise(self.rng, count or self.batch_size, self.latent_size)
 
     def labels(self) -> tf.Tensor:
-        """Random labels, each equally likely: float32 (batch, num_labels), one-hot."""
+        """Draw labels, each equally likely: float32 (batch, num_labels), one-hot."""
         return sample_labels(self.rng, self.batch_size, self.y_train.shape[1])
 
     def grid_labels(self, count: int) -> tf.Tensor:
-        """The labels of a sample grid, 0, 1, ..., n - 1, 0, 1, ...: float32 (count, num_labels)."""
+        """Return the labels of a sample grid, 0, 1, ..., n - 1, 0, 1, ...: (count, num_labels)."""
         num_labels = self.y_train.shape[1]
         return tf.one_hot(tf.range(count) % num_labels, num_labels)
 
     def fingerprint(self) -> str:
-        """SHA-256 of all images and labels, with their types and shapes, in hexadecimal digits."""
+        """Return the SHA-256 of all images and labels, with their types and shapes."""
         digest = hashlib.sha256()
-        for array in self.x_train, self.y_train:
+        for array in self.dataset.x_train, self.dataset.y_train:
             if array is not None:
                 digest.update(f"{array.dtype.name} {array.shape}".encode())
                 digest.update(np.ascontiguousarray(array))
@@ -178,14 +252,22 @@ class Sampler:
 
 
 def sample_noise(rng: tf.random.Generator, count: int, latent_size: int) -> tf.Tensor:
-    """Noise, uniform in [-1, 1): float32 (count, latent_size)."""
+    """Draw noise, uniform in [-1, 1): float32 (count, latent_size)."""
     return rng.uniform([count, latent_size], -1.0, 1.0)
 
 
 def sample_labels(rng: tf.random.Generator, count: int, num_labels: int) -> tf.Tensor:
-    """Random labels, each equally likely: float32 (count, num_labels), one-hot."""
+    """Draw labels, each equally likely: float32 (count, num_labels), one-hot."""
     labels = rng.uniform([count], maxval=num_labels, dtype=tf.int64)
     return tf.one_hot(labels, num_labels)
+
+
+def input_widths(generator) -> tuple[int, int]:
+    """Return the widths of a generator's noise and of its labels, 0 where it takes none."""
+    latent_size, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
+    if len(num_labels) > 1:
+        raise UserError("a generator that takes codes beside labels draws with inputs of your own")
+    return latent_size, num_labels[0] if num_labels else 0
 
 
 def sample_inputs(
@@ -195,7 +277,7 @@ def sample_inputs(
     seed: int,
     interpolate: bool = False,
 ) -> list[tf.Tensor]:
-    """Fresh inputs of a generator.
+    """Draw fresh inputs of a generator.
 
     Args:
         generator: of noise, or of noise and labels.
@@ -212,9 +294,10 @@ def sample_inputs(
     Raises:
         UserError: class_label is not among the generator's labels.
     """
-    latent_size, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
+    latent_size, num_labels = input_widths(generator)
+    check_digit(class_label, num_labels)
     rng = tf.random.Generator.from_seed(seed)
-    rows, cols = pictures.grid_shape(count)
+    rows, cols = grid_shape(count)
     if not interpolate:
         noise = sample_noise(rng, count, latent_size)
     else:
@@ -224,8 +307,6 @@ def sample_inputs(
     if not num_labels:
         return [noise]
 
-    num_labels = num_labels[0]
-    check_digit(class_label, num_labels)
     if class_label is None:
         labels = sample_labels(rng, count, num_labels)
     else:
@@ -237,5 +318,9 @@ def sample_inputs(
 
 def check_digit(digit: int | None, num_labels: int) -> None:
     """Raise a UserError where a digit is asked for that isn't among the labels."""
-    if digit is not None and not 0 <= digit < num_labels:
+    if digit is None:
+        return
+    if not num_labels:
+        raise UserError("this generator draws from noise alone: ask it for no digit")
+    if not 0 <= digit < num_labels:
         raise UserError(f"digit {digit} is unknown here: choose from 0 to {num_labels - 1}")

@@ -5,14 +5,16 @@ chapter's changes: sigmoid images in [0, 1], and no batch normalization in the
 discriminator.
 """
 
+import re
 import secrets
 from functools import partial
 from pathlib import Path
 
-from lib import data, distribute, files, memory, pictures
-from lib.errors import UserError
+from lib import data, pictures
 from lib.keras2 import BatchNormalization
-from lib.tf import keras, layers, tf
+from lib.plumbing.errors import UserError
+from lib.plumbing.files import write, write_new
+from lib.plumbing.tf import keras, layers, tf
 
 import numpy as np
 
@@ -20,7 +22,7 @@ import numpy as np
 def generator(
     inputs, image_size: int, activation="sigmoid", labels=None, codes=None
 ) -> keras.Model:
-    """The network that draws: from noise, or from noise joined with labels and codes.
+    """Build the network that draws: from noise, or from noise joined with labels and codes.
 
     Args:
         inputs: Input of noise, (None, latent_size).
@@ -40,7 +42,6 @@ def generator(
     x = layers.Concatenate(axis=1)([inputs, *conditions]) if conditions else inputs
 
     image_resize = image_size // 4
-    memory.require_for_generator(x.shape[1], image_size)
     x = layers.Dense(image_resize * image_resize * 128)(x)
     x = layers.Reshape((image_resize, image_resize, 128))(x)
     for filters, strides in ((128, 2), (64, 2), (32, 1), (1, 1)):
@@ -59,7 +60,7 @@ def discriminator(
     labels=None,
     batch_norm: bool = False,
 ) -> keras.Model:
-    """The network that judges images: real or fake and, with further heads, of which class.
+    """Build the network that judges images: real or fake and, with further heads, of which class.
 
     Args:
         inputs: Input of images, (None, side, side, 1).
@@ -113,7 +114,7 @@ def discriminator(
 
 
 def dcgan_step(models, draw: data.Sampler, params) -> dict[str, tf.Tensor]:
-    """One step of DCGAN: an update of the discriminator, then one of the generator.
+    """Take a step of DCGAN: an update of the discriminator, then one of the generator.
 
     Args:
         models: (generator, discriminator, adversarial), the last two compiled.
@@ -138,30 +139,38 @@ def dcgan_step(models, draw: data.Sampler, params) -> dict[str, tf.Tensor]:
 
 
 def train(models, x_train, params, step=dcgan_step) -> None:
-    """The DCGAN trainer.
+    """Train as a DCGAN.
 
     Args:
         models: (generator, discriminator, adversarial), the last two compiled.
-        x_train: uint8 (N, side, side, 1), or float32 in [0, 1].
-        params: batch_size, latent_size, seed, and what `open_run` asks for.
+        x_train: images, as `data.dataset` takes them; or a Dataset.
+        params: a Namespace of batch_size, latent_size, seed, model_name, and whatever else isn't
+            to be as in `training.defaults`; or a script's flags.
         step: takes models, draw and params, as `dcgan_step`.
 
     Raises:
-        As `open_run`.
+        UserError: the images don't fit; or as `open_run`.
+        Stopped: as `open_run`.
     """
-    from lib.run import open_run  # here: who only builds networks needs no runs
+    # here: who only builds networks needs no runs
+    from lib.training.distribute import compile_step
+    from lib.training.run import open_run
 
     generator, _, _ = models
-    draw = data.Sampler(params, data.Dataset(x_train, None))
+    dataset = x_train if isinstance(x_train, data.Dataset) else data.dataset(x_train)
+    if generator.output_shape[1] != dataset.image_size:
+        side = dataset.image_size
+        raise UserError(f"x_train has images of side {side}: build the networks for it, too")
+    draw = data.Sampler(params, dataset)
     plot = partial(plot_images, generator, draw.noise(16))
-    train_step = distribute.compile_step(step, models, draw, params)
+    train_step = compile_step(step, models, draw, params)
     with open_run(models, draw, params, plot) as run:
         for number in run.steps():
             run.log(number, train_step())
 
 
 def step_metrics(discriminator: keras.Model, adversarial: keras.Model) -> dict[str, tf.Tensor]:
-    """The metrics of both models over one step, as scalars; the next step's start afresh.
+    """Return the metrics of both models over one step, as scalars; the next step's start afresh.
 
     Belongs at the end of a step. The names are Keras's, behind the model's:
     discriminator_loss, discriminator_accuracy, adversarial_loss, ...
@@ -204,21 +213,22 @@ def plot_images(
     inputs += noise_codes or []
     images = draw_images(generator, inputs)
     path = Path(model_name) / f"{step:05d}.png"
-    files.write(path, pictures.encode(images))
+    write(path, pictures.encode(images))
     if show:
         pictures.show(path)
     return path
 
 
 def draw_images(generator, inputs: list, batch_size: int = 32) -> np.ndarray:
-    """The images that a generator draws, in inference mode.
+    """Draw images with a generator, in inference mode.
 
     Args:
         inputs: float32 (N, width) each: noise, then labels and codes where it takes them.
         batch_size: how many it draws at a time.
 
     Returns:
-        float32 (N, side, side, 1).
+        float32 (N, side, side, 1), in [0, 1]: what a tanh draws in [-1, 1] is shifted there, what
+        a linear output draws beyond is clipped.
 
     Raises:
         UserError: pixels are not finite.
@@ -231,7 +241,9 @@ def draw_images(generator, inputs: list, batch_size: int = 32) -> np.ndarray:
             "the generator's weights are so large that its pixels are not finite: give another "
             "one, or train anew with other hyperparameters"
         )
-    return images
+    if generator.layers[-1].get_config().get("activation") == "tanh":
+        images = (images + 1) / 2
+    return images.clip(0, 1)
 
 
 def test_generator(
@@ -243,6 +255,7 @@ def test_generator(
     show: bool = True,
     model_name: str = "generator",
     output_dir="test_outputs",
+    classes: list = (),
 ) -> Path:
     """Draw images from fresh noise in a grid, print its digits and its path, and show it.
 
@@ -252,6 +265,7 @@ def test_generator(
         show: whether to open a window, where there is a display.
         model_name: begins the picture's name, which goes on with what it shows and its seed.
         output_dir: the folder of the picture; made when missing.
+        classes: what each label stands for; a digit by default.
 
     Returns:
         The picture's path. Another picture that lies there is not replaced.
@@ -262,28 +276,36 @@ def test_generator(
     seed = secrets.randbelow(2**32) if seed is None else seed
     inputs = data.sample_inputs(generator, count, class_label, seed, interpolate)
     if len(inputs) > 1:
-        print_labels(inputs[1])
+        print_labels(inputs[1], classes)
     words = [model_name]
     words += ["interpolated"] * interpolate
-    words += [f"digit{class_label}"] * (class_label is not None)
+    if class_label is not None:
+        words.append(
+            re.sub(r"\W+", "_", f"digit{classes[class_label] if classes else class_label}")
+        )
     words += [f"{count}"] * (count != 16)
     path = Path(output_dir, "_".join([*words, f"seed{seed}.png"]))
     images = draw_images(generator, inputs)
-    path = files.write_new(path, pictures.encode(images))
+    path = write_new(path, pictures.encode(images))
     print(f"saved {path}\n--seed={seed} draws it again", flush=True)
     if show:
         pictures.show(path)
     return path
 
 
-def print_labels(labels) -> None:
-    """Print one-hot labels as digits, in the rows of the grid that shows their images, unless it
-    is wider than a terminal.
+def print_labels(labels, classes: list = ()) -> None:
+    """Print one-hot labels in the rows of the grid that shows their images.
+
+    Prints nothing of a grid that is wider than a terminal.
+
+    Args:
+        labels: one-hot (N, num_labels).
+        classes: what each label stands for; a digit by default.
     """
-    digits = np.argmax(labels, axis=1)
-    _, cols = pictures.grid_shape(len(digits))
+    names = [classes[label] if classes else label for label in np.argmax(labels, axis=1)]
+    _, cols = pictures.grid_shape(len(names))
     if cols > 40:
         return
     print("digits of the grid:")
-    for row in range(0, len(digits), cols):
-        print(*digits[row : row + cols])
+    for row in range(0, len(names), cols):
+        print(*names[row : row + cols])

@@ -1,32 +1,64 @@
 """Generators as files: written so that any Keras 3 can load them, read without trusting them."""
 
 import io
+import json
+import re
+from collections import Counter
 from math import isqrt
 from pathlib import Path
+from typing import NamedTuple
+from zipfile import ZipFile
 
-from lib import data, gan, h5
-from lib.errors import UserError
-from lib.files import reading, write
-from lib.tf import keras
+from lib.data import MAX_CLASSES, MAX_SIDE
+from lib.plumbing.errors import UserError
+from lib.plumbing.files import reading, write
+from lib.plumbing.tf import keras
 
 import h5py
 import numpy as np
 
+MAX_BYTES = 2**30
+ACTIVATIONS = "sigmoid", "tanh", "linear"
+
 
 class MemoryFile(h5py.File):
-    """An h5 in memory, which Keras takes for one on disk. There a disk that gets full ends HDF5,
-    and the program with it, in a crash.
+    """An h5 in memory, which Keras takes for one on disk.
+
+    On a disk that gets full HDF5 would end the program in a crash.
     """
 
     def __str__(self):
         return "memory.h5"
 
 
-def save(generator: keras.Model, path: str | Path, data: str | None = None) -> None:
+class Stored(NamedTuple):
+    """What a file holds of a generator.
+
+    Attributes:
+        widths: of the inputs: noise, then labels where it takes them.
+        image_size: side of the images.
+        activation: of the output, one of ACTIVATIONS.
+        weights: float32 arrays in the order of the layers.
+        source: the name of the data that it was trained on; None for MNIST.
+        classes: what each label stands for.
+    """
+
+    widths: list[int]
+    image_size: int
+    activation: str
+    weights: list[np.ndarray]
+    source: str | None
+    classes: list
+
+
+def save(generator: keras.Model, path: str | Path, source: str | None = None, classes=()) -> None:
     """Write a generator as a whole-model .h5, in float32 and of Keras's own layers alone.
 
     Args:
-        data: the file that it was trained on; None for MNIST.
+        generator: a Model as `gan.generator` builds it.
+        path: of the file.
+        source: the name of the data that it was trained on; None for MNIST.
+        classes: what each label stands for.
 
     Raises:
         OSError: it can't be written.
@@ -41,63 +73,109 @@ def save(generator: keras.Model, path: str | Path, data: str | None = None) -> N
     content = io.BytesIO()
     with MemoryFile(content, "w") as file:
         copy.save(file)
-        if data:
-            file.attrs["data"] = Path(data).name
+        if source:
+            file.attrs["data"] = source
+        if len(classes):
+            file.attrs["classes"] = json.dumps(list(classes))
     write(Path(path), content.getvalue())
 
 
-def training_data(path: str | Path) -> str | None:
-    """The name of the file that the generator in a whole file was trained on; None for MNIST."""
-    with reading(path, ".h5", "a generator"), h5.opened(path) as file:
-        return str(file.attrs["data"])[:255] if "data" in file.attrs else None
+def read(path: str | Path) -> Stored:
+    """Read a generator from an h5 or .keras file of this project, of Keras's or of the chapter's.
 
-
-def load(path: str | Path, conditional: bool) -> keras.Model:
-    """A generator from an h5 file of this project or of the chapter's code on Keras 2.
-
-    Only the inputs' widths and the weights are read. Keras's `load_model` would build
+    Only sizes, the output's activation and the weights are read. Keras's `load_model` would build
     whatever network the file describes, and fails on Keras 2's files.
 
-    Args:
-        path: whole-model file as `Model.save` writes it.
-        conditional: whether the generator is to take labels beside the noise.
-
     Raises:
-        UserError: no such file, no such generator, or one for other scripts; memory is too small.
+        UserError: there is no such file, or it holds no generator of these networks.
     """
-    with reading(path, ".h5", "a whole generator of these scripts"), h5.opened(path) as file:
-        weights = h5.stored_weights(file)
-        widths, units = h5.declared_sizes(file)
-        side = 4 * isqrt(units // 128)
-        if min(widths) < 1 or 8 * side**2 != units or weights[0].shape != (sum(widths), units):
-            raise ValueError(f"{weights[0].shape} weights from inputs of {widths} to {units} units")
-        check_use(path, len(widths), conditional)
-        if conditional and widths[1] > data.MAX_CLASSES:
-            raise ValueError(f"{widths[1]:,} labels, more than {data.MAX_CLASSES:,}")
-        noise, *labels = [keras.Input((width,)) for width in widths]
-        model = gan.generator(noise, side, labels=labels[0] if labels else None)
-        if [weight.shape for weight in model.weights] != [weight.shape for weight in weights]:
-            raise ValueError("its weights have other shapes")
-        values = [weight.astype("float32")[()] for weight in weights]
-        if not all(np.isfinite(value).all() for value in values):
-            raise UserError(f"{path} has weights that are not finite: give another generator")
-        for weight, value in zip(model.weights, values, strict=True):
-            if weight.name == "moving_variance" and value.min() < 0:
-                raise ValueError("a variance is negative")
-        model.set_weights(values)
-    return model
+    with reading(path, (".h5", ".keras"), "a generator of these scripts"):
+        path = Path(path)
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
+        if path.suffix == ".h5":
+            with h5py.File(path) as file:
+                check_links(file)
+                config = json.loads(file.attrs["model_config"])
+                stored = stored_in_h5(file)
+                facts = file.attrs.get("data"), json.loads(file.attrs.get("classes", "[]"))
+                return described(config, stored, *facts)
+        with ZipFile(path) as archive:
+            if sum(info.file_size for info in archive.infolist()) > MAX_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_BYTES:,} bytes")
+            config = json.loads(archive.read("config.json"))
+            content = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(content) as file:
+            check_links(file)
+            return described(config, stored_in_keras(file, config), None, [])
 
 
-def check_use(path: str | Path, inputs: int, conditional: bool) -> None:
-    """Refuse a generator of that many inputs where it is to be another kind."""
-    if inputs > 2:
-        raise UserError(f"{path} takes latent codes: none of these scripts samples from it")
-    if inputs == 1 and conditional:
-        raise UserError(
-            f"{path} draws from noise alone: sample from it with wgan-mnist.py, "
-            "lsgan-mnist.py or dcgan-mnist.py"
-        )
-    if inputs == 2 and not conditional:
-        raise UserError(
-            f"{path} draws a digit of choice: sample from it with acgan-mnist.py or cgan-mnist.py"
-        )
+def check_links(file: h5py.File) -> None:
+    """Refuse links by name, which would open other files."""
+    if file.id.links.visit(lambda _, link: link.type != h5py.h5l.TYPE_HARD or None, info=True):
+        raise ValueError("it has links")
+
+
+def stored_in_h5(file: h5py.File) -> list[h5py.Dataset]:
+    """Find the weights of a whole-model h5 in the order of its layers."""
+    model = file["model_weights"]
+    return [
+        model[layer][weight]
+        for layer in model.attrs["layer_names"]
+        for weight in model[layer].attrs["weight_names"]
+    ]
+
+
+def stored_in_keras(file: h5py.File, config: dict) -> list[h5py.Dataset]:
+    """Find the weights of a .keras file, whose groups are named after the layers' classes."""
+    found, seen = [], Counter()
+    for layer in config["config"]["layers"]:
+        kind = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", layer["class_name"]).lower()
+        name = kind if not seen[kind] else f"{kind}_{seen[kind]}"
+        seen[kind] += 1
+        if name in file["layers"]:
+            values = file["layers"][name]["vars"]
+            found += [values[str(index)] for index in range(len(values))]
+    return found
+
+
+def described(config: dict, stored: list[h5py.Dataset], source, classes) -> Stored:
+    """Read the weights of a generator, once all sizes agree with its description."""
+    layers = [(layer["class_name"], layer["config"]) for layer in config["config"]["layers"]]
+    # Keras 2 calls it batch_input_shape, Keras 3 batch_shape.
+    widths = [
+        (layer.get("batch_shape") or layer["batch_input_shape"])[1]
+        for kind, layer in layers
+        if kind == "InputLayer"
+    ]
+    units = next(layer["units"] for kind, layer in layers if kind == "Dense")
+    image_size = 4 * isqrt(units // 128)
+    if 8 * image_size**2 != units or not 4 <= image_size <= MAX_SIDE or min(widths) < 1:
+        raise ValueError(f"it draws no square images: {units} units")
+    if any(width > MAX_CLASSES for width in widths[1:]):
+        raise ValueError(f"{max(widths[1:]):,} labels, more than {MAX_CLASSES:,}")
+    activation = layers[-1][1].get("activation", "linear")
+    if layers[-1][0] != "Activation" or activation not in ACTIVATIONS:
+        raise ValueError(f"its output is {activation!r}, none of {', '.join(ACTIVATIONS)}")
+    shapes = weight_shapes(sum(widths), image_size)
+    if [dataset.shape for dataset in stored] != shapes:
+        raise ValueError("its weights have other shapes")
+    for dataset in stored:
+        # chunks may be one and the same, or compressed zeros; what is external is another file's
+        if dataset.dtype.kind != "f" or dataset.chunks or dataset.external or dataset.is_virtual:
+            raise ValueError(f"{dataset.name} isn't stored in it plainly")
+    weights = [dataset.astype("float32")[()] for dataset in stored]
+    if not all(np.isfinite(weight).all() for weight in weights):
+        raise UserError("its weights are not finite: give another generator")
+    source = None if source is None else str(source)[:255]
+    return Stored(widths, image_size, activation, weights, source, [*classes])
+
+
+def weight_shapes(inputs: int, image_size: int) -> list[tuple[int, ...]]:
+    """Return the shapes of a generator's weights, in the order in which Keras has them."""
+    units = 8 * image_size**2
+    shapes, channels = [(inputs, units), (units,)], 128
+    for filters in 128, 64, 32, 1:
+        shapes += [(channels,)] * 4 + [(5, 5, filters, channels), (filters,)]
+        channels = filters
+    return shapes

@@ -5,8 +5,13 @@ Here too is what needs Keras's private interfaces, but for `generator_file.Memor
 
 import re
 
-from lib import distribute
-from lib.tf import keras, layers, tf
+from lib.plumbing.tf import keras, layers, tf
+
+
+def replica_mean(values):
+    """Return the means of tensors over all replicas; to be called by each of them."""
+    replica = tf.distribute.get_replica_context()
+    return values if replica.num_replicas_in_sync == 1 else replica.all_reduce("mean", values)
 
 
 class BatchNormalization(layers.BatchNormalization):
@@ -30,7 +35,7 @@ class BatchNormalization(layers.BatchNormalization):
             exponential_avg_factor=1 - self.momentum,
         )
         if training:
-            mean, variance = distribute.mean([mean, variance])
+            mean, variance = replica_mean([mean, variance])
             self.moving_mean.assign(mean)
             self.moving_variance.assign(variance)
         return outputs
@@ -119,18 +124,3 @@ def build_for_training(discriminator: keras.Model, adversarial: Adversarial) -> 
     outputs = discriminator.output
     discriminator._symbolic_build(data_batch=(discriminator.input, outputs))
     adversarial._symbolic_build(data_batch=(adversarial.generator.input, outputs))
-
-
-class Progbar(keras.utils.Progbar):
-    """Keras's progress bar, told how long a step takes.
-
-    Keras divides the time since it was made by all the steps: wrong for a run that was
-    resumed, or that spends time on anything but steps.
-    """
-
-    def __init__(self, target: int):
-        super().__init__(target, width=10, stateless_metrics=[])
-        self.seconds_a_step = 0.0
-
-    def _estimate_step_duration(self, current, now):
-        return self.seconds_a_step

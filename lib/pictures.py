@@ -1,74 +1,78 @@
-"""Images in a grid: as a file, and in a window."""
+"""Images in a grid: as a PNG, as a GIF, and on the screen."""
 
 import io
-import os
-import subprocess
-import sys
+from collections.abc import Iterable
 from math import ceil
 from pathlib import Path
 
-from lib import signals
-
 import numpy as np
 from matplotlib.image import imsave
+from PIL import Image
 
 GAP = 2  # pixels between the images
 
 
 def grid_shape(count: int) -> tuple[int, int]:
-    """Rows and columns of the squarest grid that holds `count` images."""
+    """Return rows and columns of the squarest grid that holds `count` images."""
     cols = ceil(count**0.5)
     return ceil(count / cols), cols
 
 
-def image_grid(images: np.ndarray) -> np.ndarray:
-    """Images side by side in a grid, as square as it can be, its free places white.
+def image_grid(images: np.ndarray, cols: int | None = None, gap: int = GAP) -> np.ndarray:
+    """Lay images side by side in a grid, its gaps and free places white.
 
     Args:
         images: (N, side, side, 1), in [0, 1].
+        cols: of the grid, which is as square as it can be by default.
+        gap: pixels between the images, and around them.
 
     Returns:
         float32 (height, width), in [0, 1].
     """
-    rows, cols = grid_shape(len(images))
+    rows, cols = (ceil(len(images) / cols), cols) if cols else grid_shape(len(images))
     side = images.shape[1]
-    grid = np.ones((rows, cols, side + GAP, side + GAP), np.float32)
-    grid.reshape(-1, side + GAP, side + GAP)[: len(images), :side, :side] = images[..., 0]
-    grid = grid.swapaxes(1, 2).reshape(rows * (side + GAP), cols * (side + GAP))
-    return np.pad(grid, ((GAP, 0), (GAP, 0)), constant_values=1)
+    grid = np.ones((rows, cols, side + gap, side + gap), np.float32)
+    grid.reshape(-1, side + gap, side + gap)[: len(images), :side, :side] = images[..., 0]
+    grid = grid.swapaxes(1, 2).reshape(rows * (side + gap), cols * (side + gap))
+    return np.pad(grid, ((gap, 0), (gap, 0)), constant_values=1)
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Round images in [0, 1] to whole numbers from 0 to 255."""
+    return np.rint(255 * images).astype(np.uint8)
+
+
+def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
+    """Enlarge an image (height, width) by repeating its pixels."""
+    return image.repeat(factor, 0).repeat(factor, 1)
 
 
 def encode(images: np.ndarray) -> bytes:
-    """Images, as in `image_grid`, as a PNG at double size."""
+    """Encode images, as in `image_grid`, as a PNG at double size."""
     buffer = io.BytesIO()
-    grid = image_grid(images).repeat(2, 0).repeat(2, 1)
-    imsave(buffer, grid, cmap="gray", vmin=0, vmax=1)
+    imsave(buffer, enlarge(image_grid(images), 2), cmap="gray", vmin=0, vmax=1)
+    return buffer.getvalue()
+
+
+def encode_gif(frames: Iterable[Image.Image], durations: int | list[int]) -> bytes:
+    """Encode frames, each shown for so many milliseconds, as an endless GIF."""
+    first, *others = frames
+    buffer = io.BytesIO()
+    options = {"save_all": True, "append_images": others, "duration": durations, "loop": 0}
+    first.save(buffer, format="GIF", **options)
     return buffer.getvalue()
 
 
 def show(path: Path) -> None:
-    """Show a picture by matplotlib: in a window if it has a toolkit for that, or in a notebook."""
+    """Show a picture by matplotlib: in a window where it has one, or in a notebook."""
     import matplotlib.pyplot as plt  # here: it takes its time, and looks for a display
 
-    if plt.get_backend().lower() != "agg":
+    try:
+        if plt.get_backend().lower() == "agg":
+            return
         plt.figure(path.stem)
         plt.imshow(plt.imread(path))
         plt.axis("off")
         plt.show()
-
-
-def open_window(path: Path) -> None:
-    """Show a picture in a window where there is a display, and wait for that to be closed.
-
-    In a process of its own, as toolkits that fail to open a window may end the process.
-    """
-    if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
-        return
-    command = [sys.executable, "-m", "lib.pictures", str(path.absolute())]
-    root = Path(__file__).parents[1]
-    if signals.start(command, cwd=root, stderr=subprocess.DEVNULL).wait():
-        print("no window: matplotlib's toolkit can't open one here")
-
-
-if __name__ == "__main__":
-    show(Path(sys.argv[1]))
+    except Exception as error:  # noqa: BLE001  (each toolkit raises its own)
+        print(f"not shown, as matplotlib can't here: {error}")

@@ -11,8 +11,10 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
-from lib import cli, data, distribute, gan
-from lib.run import open_run
+from lib import data, gan
+from lib.program.main import main as run_main
+from lib.training.distribute import compile_step
+from lib.training.run import open_run
 
 import tensorflow as tf
 from tensorflow import keras
@@ -42,7 +44,7 @@ def main(name, arguments, monkeypatch):
     monkeypatch.setattr(sys, "argv", [f"{name}-mnist.py", *map(str, arguments)])
     module = script(name)  # its parser takes the program's name from there
     try:
-        cli.main(module.parser, module.build_and_train_models)
+        run_main(module.parser, module.build_and_train_models)
     except SystemExit as end:
         return end.code
     return 0
@@ -74,7 +76,7 @@ def train(name, folder, dataset, *flags, steps=10, meddle=None):
         return models
     draw = data.Sampler(params, dataset)
     plot = partial(gan.plot_images, models[0], draw.noise(16))
-    train_step = distribute.compile_step(module.gan_step, models, draw, params)
+    train_step = compile_step(module.gan_step, models, draw, params)
     with open_run(models, draw, params, plot) as run:
         for step in run.steps():
             metrics = train_step()

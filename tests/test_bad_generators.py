@@ -9,12 +9,12 @@ import subprocess
 from pathlib import Path
 
 from lib import gan, generator_file
-from lib.files import ADVICE
-from lib.tf import keras
 
 import h5py
 import numpy as np
 import pytest
+from lib.files import ADVICE
+from lib.tf import keras
 
 
 def kernel_name(file):

@@ -9,13 +9,13 @@ import sys
 from contextlib import contextmanager
 
 from lib import cli, data, generator_file, memory
-from lib.errors import UserError
-from lib.flags import OneLineParser, Parser, one_line
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import archive, script
+from lib.errors import UserError
+from lib.flags import OneLineParser, Parser, one_line
 
 
 def put_pipe(path):

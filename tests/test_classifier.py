@@ -1,10 +1,10 @@
 """The classifier that the scores are read from."""
 
 from lib import classifier, data
-from lib.errors import UserError
 
 import numpy as np
 import pytest
+from lib.errors import UserError
 from tensorflow import keras
 
 

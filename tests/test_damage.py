@@ -8,12 +8,12 @@ import shutil
 from pathlib import Path
 
 from lib import checkpoint, data
-from lib.errors import Finished, UserError
-from lib.files import atomic
 
 import pytest
 import tensorflow as tf
 from helpers import main, train
+from lib.errors import Finished, UserError
+from lib.files import atomic
 
 STEPS = 6  # checkpoints after steps 4 and 6, grids after 1, 4 and 6
 

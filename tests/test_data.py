@@ -4,11 +4,11 @@ import shutil
 from types import SimpleNamespace
 
 from lib import data
-from lib.errors import UserError
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from lib.errors import UserError
 
 NPY = b"\x93NUMPY\x01\0v\0{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }".ljust(127)
 NPY += b"\n12"  # one array, not an archive of them

@@ -10,11 +10,11 @@ import time
 from argparse import Namespace
 
 from lib import distribute
-from lib.errors import UserError
 
 import numpy as np
 import pytest
 from helpers import ROOT, archive, local_cluster, npy, run_script
+from lib.errors import UserError
 
 FLAGS = ["--batch-size=8", "--save-interval=2", "--log-interval=2"]
 

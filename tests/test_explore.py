@@ -1,11 +1,11 @@
 """The window to play in, by real mouse events on a canvas without a window."""
 
 from lib import explore, gan
-from lib.errors import UserError
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from lib.errors import UserError
 from matplotlib.backend_bases import MouseButton, MouseEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure

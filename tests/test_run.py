@@ -14,12 +14,12 @@ import sys
 import time
 
 from lib import checkpoint, data, generator_file, record, run
-from lib.errors import Stopped, UserError
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import ROOT, events, main, run_script, train
+from lib.errors import Stopped, UserError
 from PIL import Image, ImageSequence
 
 KILLED_STEPS = 20

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 from lib import data, gan, generator_file
-from lib.files import atomic, write_new
 
 import h5py
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from helpers import CONDITIONAL, FEW_STEPS, main, saved
+from lib.files import atomic, write_new
 from PIL import Image
 from tensorflow import keras
 

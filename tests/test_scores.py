@@ -3,11 +3,11 @@
 import json
 
 from lib import data, evaluation, gan, scores
-from lib.errors import UserError
 
 import numpy as np
 import pytest
 import scipy.linalg
+from lib.errors import UserError
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 from tensorflow import keras

@@ -1,11 +1,11 @@
 """The walk through the latent space, and its animation."""
 
 from lib import data, gan, memory, walk
-from lib.errors import UserError
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from lib.errors import UserError
 from PIL import Image
 from tensorflow import keras
 

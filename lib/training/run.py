@@ -19,22 +19,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lib import (
-    data,
-    display,
-    distribute,
-    evaluation,
-    folder,
-    generator_file,
-    keras2,
-    record,
-    signals,
-)
-from lib.checkpoint import Checkpoints, Progress
-from lib.clock import Clock
-from lib.errors import Finished, Stopped, UserError
-from lib.memory import require_for_scoring, require_for_training
-from lib.tf import tf
+from lib import data, generator_file, keras2
+from lib.plumbing.errors import Finished, Stopped, UserError
+from lib.plumbing.tf import tf
+from lib.scoring import evaluation
+from lib.scoring.table import scalars
+from lib.training import distribute, folder
+from lib.training.checkpoints import Checkpoints, Progress
+from lib.training.clock import Clock
+from lib.training.defaults import DEFAULTS
+from lib.training.diagram import plot_model, write_summaries
+from lib.training.display import Display, header, how_to
+from lib.training.record import Record
+from lib.training.signals import stop_requests
 
 import numpy as np
 
@@ -46,43 +43,44 @@ EARLY_GRIDS = (1, 100)
 def open_run(
     models, draw: data.Sampler, params: Namespace, plot: Callable[..., Path]
 ) -> Iterator["Run"]:
-    """Begin the run that the flags describe, or go on with it; at the end, say how to sample.
+    """Begin the run that the parameters describe, or go on with it; at the end, say how to sample.
 
     Args:
         models: (generator, discriminator, adversarial), the last two compiled.
         draw: draws the batches; its stream of random numbers belongs to the run's state.
-        params: the script's flags.
+        params: the script's flags, or a Namespace of `model_name`, `seed` and whatever else
+            isn't as in `training.defaults`.
         plot: draws the sample grid; called with `step` and, as `model_name`, the folder.
 
     Raises:
         UserError: the folder holds another run, is in use, or has no run to resume; or a
             metric or a weight is no longer finite.
         OSError: the folder can't be written.
-        Stopped: after SIGINT, SIGTERM or SIGHUP, or where standard output can't be written, once the
-            step is done and saved.
-        Finished: the run to resume has come to its end.
+        Stopped: after Ctrl-C, SIGTERM or SIGHUP, once the step is done and saved.
+        Finished: nothing is to be done: the run to resume has come to its end.
     """
+    params = Namespace(**DEFAULTS | vars(params))
     generator, discriminator, adversarial = models
-    require_for_training(generator, discriminator, params)
     if params.evaluate_interval:
         evaluation.require_mnist(generator)
-        if params.evaluate_interval <= params.train_steps:
-            require_for_scoring("choose an --evaluate-interval beyond --train-steps")
     if params.plot_model:
-        with signals.leaving():
-            record.plot_model(generator, discriminator, params.plot_model)
+        plot_model(generator, discriminator, params.plot_model)
         raise Finished
-    began = folder.origin(params, draw.fingerprint())
-    with signals.deferred() as received, folder.claim(params, began) as place:
-        keras2.build_for_training(discriminator, adversarial)
+    place = folder.run_folder(params)
+    began = folder.facts(params, draw)
+    keras2.build_for_training(discriminator, adversarial)
+    with folder.claimed(place, params.resume, params.overwrite), stop_requests() as signals:
         checkpoints = Checkpoints(place, models, draw.rng)
-        check_end(place, params, checkpoints.progress)
-        print(display.header(place, draw, params, checkpoints.progress.step), flush=True)
-        checkpoints.progress.begin(began)
-        folder.remove_leftovers(place)
-        folder.write_facts(place, checkpoints.progress.began)
-        record.write_summaries(models, place / "networks.txt", show=params.summary)
-        run = Run(place, models, params, plot, checkpoints, received)
+        if params.resume:
+            checkpoints.restore()
+            folder.check_beginning(place, checkpoints.progress.began, began)
+            check_end(place, params, checkpoints.progress)
+            began = checkpoints.progress.began | {"parameters": began["parameters"]}
+        checkpoints.progress.began = began
+        print(header(place, draw, params, checkpoints.progress.step), flush=True)
+        folder.write_facts(place, began)
+        write_summaries(models, place / "networks.txt", show=params.summary)
+        run = Run(place, models, draw.dataset, params, plot, checkpoints, signals)
         try:
             yield run
             if run.progress.step == params.train_steps:  # not where the loop was left early
@@ -102,7 +100,7 @@ def check_end(place: Path, params: Namespace, progress: Progress) -> None:
             f"the run in {place} has taken {done} steps already: give --train-steps={done} to "
             "end it there, or more"
         )
-    if done == params.train_steps == progress.began["hyperparameters"]["train_steps"]:
+    if done == params.train_steps == progress.began["parameters"]["train_steps"]:
         print_finished(place, params, done)
         raise Finished
 
@@ -113,30 +111,35 @@ class Run:
     Args:
         place: the run's folder, claimed.
         models, params, plot: as in `open_run`.
+        dataset: what the run trains on.
         checkpoints: those of the folder; the run goes on from there.
         signals: receives the numbers of those that ask to stop.
     """
 
-    def __init__(self, place: Path, models, params, plot, checkpoints: Checkpoints, signals: list):
+    def __init__(self, place: Path, models, dataset, params, plot, checkpoints, signals: list):
         self.place = place
         self.generator, self.discriminator, _ = models
+        self.dataset = dataset
         self.params = params
         self.plot = plot
         self.checkpoints = checkpoints
         self.signals = signals
         self.progress = checkpoints.progress
-        for grid in folder.sample_grids(place, params.train_steps):
+        grids = []
+        for grid in folder.sample_grids(place):
             step = int(grid.stem)
-            if step >= self.progress.step and not self._grid_due(step):
-                grid.unlink()  # of a stop, where the run now goes on
-        self.record = record.Record(place, self.progress.history, self.progress.step)
-        self.display = display.Display(params.train_steps)
+            if step < self.progress.step or (step == self.progress.step and self._grid_due(step)):
+                grids.append(grid)
+            elif step <= params.train_steps:
+                grid.unlink()  # drawn where the run was stopped or killed, before which it goes on
+        self.record = Record(place, self.progress.history, grids)
+        self.display = Display(params.train_steps)
         self.unread = []  # metrics that are still on the device
         self.clock = Clock(self.progress.seconds, self.progress.step)
         self.shown, self.saved = -math.inf, time.monotonic()
 
     def steps(self) -> Iterator[int]:
-        """The steps that are left, counted from 1."""
+        """Yield the steps that are left, counted from 1."""
         yield from range(self.progress.step + 1, self.params.train_steps + 1)
 
     def log(self, step: int, metrics: dict[str, tf.Tensor]) -> None:
@@ -177,30 +180,33 @@ class Run:
     def _grid_due(self, step: int) -> bool:
         return step in EARLY_GRIDS or step % self.params.save_interval == 0
 
-    def close(self, **facts) -> None:
+    def close(self, **ended) -> None:
         """Save all; have the last step in the history and the pictures, if it isn't by itself.
 
         The checkpoint doesn't know of these: a run that goes on is as if it had never stopped.
-        The facts go into run.json.
+
+        Args:
+            ended: go into run.json.
         """
         if self.progress.recent:
             self._add_row({})
         if not self._grid_due(self.progress.step):
             self._add_grid()
-        self._save(**facts)
+        self._save(**ended)
 
-    def _save(self, **facts) -> None:
+    def _save(self, **ended) -> None:
         self.progress.seconds = self.clock.seconds()
-        generator_file.save(self.generator, folder.generator_path(self.place), self.params.data)
-        folder.write_facts(self.place, self.progress.began, **facts)  # not before what they tell of
+        path = folder.generator_path(self.place)
+        generator_file.save(self.generator, path, self.dataset.source, self.dataset.classes)
+        folder.write_facts(self.place, self.progress.began, **ended)
         self.record.draw()
-        self.checkpoints.save(self.progress.step)  # the last: what it speaks of is there by now
+        self.checkpoints.save(self.progress.step)  # the last: all that it counts as done is there
         self.saved = time.monotonic()
 
     def _add_row(self, scores: dict[str, float]) -> dict[str, float]:
         row = {"step": self.progress.step, **self.progress.means(), **scores}
         self.record.add_row(row)
-        self._show(self.display.row, row, self.clock.seconds_a_step(row["step"]))
+        self.display.row(row, self.clock.seconds_a_step(row["step"]))
         return row
 
     def _add_grid(self) -> None:
@@ -218,23 +224,14 @@ class Run:
         self.unread.clear()
         self.shown = time.monotonic()
         rate = self.clock.seconds_a_step(progress.step)
-        self._show(self.display.progress, progress.step, progress.means(), rate)
-
-    def _show(self, show: Callable[..., None], *what) -> None:
-        """Have the display show something; where nobody sees it any more, ask to stop."""
-        try:
-            show(*what)
-        except OSError:
-            signals.silence_output()
-            self.signals.append(signals.SIGPIPE)
+        self.display.progress(progress.step, progress.means(), rate)
 
     def _scores(self) -> dict[str, float]:
         with self.clock.paused():
-            self._show(self.display.line, f"step {self.progress.step}: scoring 10,000 images")
-            found = evaluation.evaluate(self.generator, self.params.seed, quick=True)
-            found = evaluation.scalars(found)
-            self._show(self.display.line, ", ".join(f"{k} {v:.4g}" for k, v in found.items()))
-        return found
+            self.display.line(f"step {self.progress.step}: scoring 10,000 images")
+            scores = scalars(evaluation.evaluate(self.generator, self.params.seed, quick=True))
+            self.display.line(", ".join(f"{name} {v:.4g}" for name, v in scores.items()))
+        return scores
 
     def _check_weights(self) -> None:
         for model in self.generator, self.discriminator:
@@ -244,7 +241,7 @@ class Run:
 
 
 def diverged(what: str, newest: str | None) -> UserError:
-    """What ends a run in which `what` is not finite, and whose newest checkpoint is `newest`."""
+    """Return what ends a run in which `what` is not finite, and whose last checkpoint is `newest`."""
     last_good = f"the last good checkpoint is {newest}" if newest else "nothing was saved yet"
     return UserError(
         f"diverged, {what} is not finite; {last_good}; begin anew with other hyperparameters "
@@ -253,14 +250,11 @@ def diverged(what: str, newest: str | None) -> UserError:
 
 
 def stopped(run: Run) -> Stopped:
-    """What ends a run that was asked to stop, in this process or in another of its cluster."""
-    signum = (run.signals or [signal.SIGTERM])[0]
-    why = "standard output can't be written, " if signum == signals.SIGPIPE else ""
+    """Return what ends a run that was asked to stop, here or in another process of its cluster."""
     return Stopped(
-        f"{why}stopped after step {run.progress.step}, all of it saved, and the generator as it is "
-        f"in {folder.generator_path(run.place)}; go on with: "
-        f"{display.command(run.params, '--resume')}",
-        status=128 + signum,
+        f"stopped after step {run.progress.step}, all of it saved, and the generator as it is "
+        f"in {folder.generator_path(run.place)}; go on with: {how_to(run.params, '--resume')}",
+        signum=(run.signals or [signal.SIGTERM])[0],
     )
 
 
@@ -276,6 +270,6 @@ def print_finished(place: Path, params: Namespace, steps: int) -> None:
     """Say that a run ended, how to let it grow and how to sample from its generator."""
     path = folder.generator_path(place)
     print(f"finished after step {steps}; more steps with:")
-    print(display.command(params, "--resume", f"--train-steps={2 * steps}"))
+    print(how_to(params, "--resume", f"--train-steps={2 * steps}"))
     print(f"wrote {path} and {place}{os.sep}; sample with:")
-    print(display.command(params, f"--generator={path}"), flush=True)
+    print(how_to(params, f"--generator={path}"), flush=True)

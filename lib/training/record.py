@@ -1,19 +1,15 @@
 """What shows how a run went: its history as a table, as curves and for TensorBoard, its grids as
-an animation, its networks as a diagram.
+an animation.
 """
 
 import csv
 import math
-import os
-import struct
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
-from lib.errors import UserError, file_errors
-from lib.files import atomic
-from lib.folder import EVENTS, sample_grids
-from lib.tf import keras, tf
+from lib.pictures import encode_gif
+from lib.plumbing.files import atomic, write
+from lib.plumbing.tf import file_errors, tf
 
 from matplotlib.figure import Figure
 from PIL import Image
@@ -22,6 +18,7 @@ from PIL import Image
 # an animation of 1,000 grids 2 s.
 TABLE_SECONDS = 5
 MAX_FRAMES = 200
+EVENTS = "tensorboard/events.out.tfevents"
 
 
 class Record:
@@ -30,26 +27,22 @@ class Record:
     Args:
         folder: the run's.
         history: its rows so far, which are written anew, so that none is doubled or missing.
-        step: the last one that is done.
+        grids: its sample grids so far.
     """
 
-    def __init__(self, folder: Path, history: list[dict[str, float]], step: int):
+    def __init__(self, folder: Path, history: list[dict[str, float]], grids: list[Path]):
         self.folder = folder
         self.history = [*history]
         self.grids = []
         self.written = -math.inf
         events = folder / EVENTS
         events.parent.mkdir(exist_ok=True)
-        # written in place, where TensorBoard goes on reading, unless that is another file's too
-        linked = events.is_symlink() or (events.exists() and events.stat().st_nlink > 1)
-        if linked or not os.access(events, os.W_OK):
-            events.unlink(missing_ok=True)
         with file_errors():
             self.events = tf.io.TFRecordWriter(str(events))
         self._add_event(file_version="brain.Event:2")
         for row in history:
             self._add_scalars(row)
-        for grid in sample_grids(folder, step):
+        for grid in grids:
             self.add_grid(grid)
         self.save_table()
 
@@ -62,14 +55,14 @@ class Record:
             self.written = time.monotonic()
 
     def save_table(self) -> None:
-        """Have all rows in the table."""
+        """Write all rows as a table."""
         if self.history:
             write_table(self.history, self.folder / "history.csv")
 
     def add_grid(self, grid: Path) -> None:
         """Show a sample grid, named after its step, in TensorBoard and the animation too.
 
-        One that is damaged is left out.
+        Leaves out one that is damaged.
         """
         frame = read_grid(grid)
         if frame is None:
@@ -130,18 +123,16 @@ def plot_losses(history: list[dict[str, float]], path: Path) -> None:
 
 
 def read_grid(path: Path) -> Image.Image | None:
-    """A sample grid in gray; None where it can't be read."""
-    if not path.is_file():
-        return None
+    """Read a sample grid in gray; return None where it is damaged."""
     try:
         with Image.open(path) as image:
             return image.convert("L")
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
+    except (OSError, SyntaxError, ValueError):  # Pillow raises any of them
         return None
 
 
 def write_gif(grids: list[Path], path: Path) -> None:
-    """The grids as an animation, the last one held; what can't be read is left out.
+    """Write the grids as an animation, the last one held; leave out what can't be read.
 
     Of more than MAX_FRAMES, every second is shown, or every third, ..., and always the last.
     """
@@ -149,47 +140,4 @@ def write_gif(grids: list[Path], path: Path) -> None:
     frames = [frame for grid in shown if (frame := read_grid(grid))]
     if not frames:
         return
-    durations = [200] * (len(frames) - 1) + [2000]
-    with atomic(path) as temporary:
-        frames[0].save(
-            temporary, save_all=True, append_images=frames[1:], duration=durations, loop=0
-        )
-
-
-def write_summaries(models: Iterable[keras.Model], path: Path, show: bool) -> None:
-    """Write the models' summaries as text; `show` prints them too."""
-    lines = []
-    for model in models:
-        model.summary(print_fn=lines.append, line_length=80)
-    with atomic(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    if show:
-        print(*lines, sep="\n")
-
-
-def plot_model(generator: keras.Model, discriminator: keras.Model, path: str | Path) -> None:
-    """Draw both networks in a row, layer by layer with their shapes (Fig. 8.9).
-
-    Raises:
-        UserError: Keras can't draw here, or something has that name.
-    """
-    if os.path.lexists(path):  # be it a link that leads nowhere
-        raise UserError(f"{path} exists: remove it, or give --plot-model another name")
-    noise, *labels = [keras.Input(tensor.shape[1:]) for tensor in generator.inputs]
-    images = generator([noise, *labels] if labels else noise)
-    judged = [images, *labels] if len(discriminator.inputs) > 1 else images
-    whole = keras.Model([noise, *labels], discriminator(judged))
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        try:
-            keras.utils.plot_model(
-                whole,
-                temporary,
-                show_shapes=True,
-                show_layer_activations=True,
-                expand_nested=True,
-                dpi=100,
-            )
-        except ImportError as error:
-            raise UserError(f"--plot-model can't draw here. {error}") from error
-    print(f"drew the networks in {path}")
+    write(path, encode_gif(frames, [200] * (len(frames) - 1) + [2000]))

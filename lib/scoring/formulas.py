@@ -1,6 +1,6 @@
 """Scores of generated images: formulas on the features and probabilities that a classifier gives.
 
-Arrays are float64. lib/evaluation.py applies them to a generator of MNIST's digits.
+Arrays are float64. lib/scoring/evaluation.py applies them to a generator of MNIST's digits.
 """
 
 import numpy as np

@@ -1,14 +1,15 @@
-"""GAN-train: can the digits that a generator draws teach?
+"""The classification accuracy score: can the digits that a generator draws teach?
 
 A classifier is trained on nothing but a generator's digits, and asked for MNIST's real test
 images. Digits that are wrong, unlike real ones or all alike teach it little.
 
-Shmelkov, Schmid and Alahari 2018, arXiv:1807.09499, section 3.1; the classification accuracy
-score of Ravuri and Vinyals 2019, arXiv:1905.10887.
+GAN-train of Shmelkov, Schmid and Alahari 2018, arXiv:1807.09499, section 3.1; the score of Ravuri
+and Vinyals 2019, arXiv:1905.10887.
 """
 
-from lib import classifier, data, scores
-from lib.tf import keras, layers
+from lib import data
+from lib.plumbing.tf import keras, layers
+from lib.scoring import classifier, formulas
 
 import numpy as np
 
@@ -16,14 +17,14 @@ BATCHES = 1500
 BATCH_SIZE = 128
 
 
-def score(images: np.ndarray, digits: np.ndarray, seed: int) -> float:
-    """The accuracy on MNIST's 10,000 test images of what `train` returns, from 0 to 1.
+def classification_accuracy_score(images: np.ndarray, digits: np.ndarray, seed: int) -> float:
+    """Return the accuracy on MNIST's 10,000 test images of what `train` returns, from 0 to 1.
 
-    About 0.1, that of chance, where the images teach nothing.
+    It is about 0.1, that of chance, where the images teach nothing.
     """
     x_test, y_test = data.load_test()
     probabilities = train(images, digits, seed).predict(x_test / np.float32(255), verbose=0)
-    return scores.accuracy(probabilities, y_test.argmax(axis=1))
+    return formulas.accuracy(probabilities, y_test.argmax(axis=1))
 
 
 @classifier.float32()

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Of a run, which may have been resumed.
+    """Measures training time across resumes.
 
     Args:
-        seconds: what it took before the run was resumed.
+        seconds: of training before this process.
         step: the last one that is done.
     """
 
@@ -19,21 +19,21 @@ class Clock:
         self.first_step, self.first_done = step + 1, now
 
     def seconds(self) -> float:
-        """Of the whole run."""
+        """Return the seconds that the whole run has trained."""
         return time.monotonic() - self.begin
 
     def step_done(self, step: int) -> None:
-        """Take note of the first step of this process, which had to be compiled."""
+        """Note when the first step of this process is done, which had to be compiled."""
         if step == self.first_step:
             self.first_done = time.monotonic()
 
     def seconds_a_step(self, step: int) -> float:
-        """Since the first step of this process, if that isn't all there was."""
+        """Return the mean since the first step of this process, or of that if it is alone."""
         return (time.monotonic() - self.first_done) / max(1, step - self.first_step)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Don't count what is done meanwhile."""
+        """Leave out what is done meanwhile."""
         before = time.monotonic()
         yield
         seconds = time.monotonic() - before

@@ -1,6 +1,6 @@
 """A small classifier of MNIST digits: the instrument that the scores are read from.
 
-Its weights are shipped. `python3 -m lib.classifier` trains it anew, in about five minutes
+Its weights are shipped. `python3 -m lib.scoring.classifier` trains it anew, in about five minutes
 on two cores, and replaces them; scores read from other weights can't be compared.
 """
 
@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lib import data
-from lib.errors import UserError
-from lib.files import atomic
-from lib.tf import keras, layers, tf
+from lib.plumbing.errors import UserError
+from lib.plumbing.files import atomic
+from lib.plumbing.tf import keras, layers, tf
 
 import numpy as np
 
-WEIGHTS = Path(__file__).parents[1] / "pretrained" / "mnist_classifier.weights.h5"
+WEIGHTS = Path(__file__).parents[2] / "pretrained" / "mnist_classifier.weights.h5"
 SEED = 1
 EPOCHS = 11
 BATCH_SIZE = 128
@@ -117,7 +117,7 @@ def accuracy(model: keras.Model) -> float:
 def main() -> None:
     """Train, and write the weights."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    model = train(*data.load())
+    model = train(*data.load()[:2])
     print(f"accuracy on the test images: {accuracy(model):.2%}")
     WEIGHTS.parent.mkdir(exist_ok=True)
     with atomic(WEIGHTS) as path:

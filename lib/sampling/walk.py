@@ -1,12 +1,11 @@
 """An animation of the digits on a smooth, closed walk through the latent space."""
 
-import io
-from math import ceil
 from pathlib import Path
 
-from lib import data, gan, memory
-from lib.files import write_new
-from lib.tf import keras, tf
+from lib import data, gan
+from lib.pictures import encode_gif, enlarge, image_grid, to_uint8
+from lib.plumbing.files import write_new
+from lib.plumbing.tf import keras, tf
 
 import numpy as np
 from PIL import Image
@@ -14,11 +13,11 @@ from PIL import Image
 FRAME_SECONDS = 0.05  # GIFs count in hundredths, and browsers slow down what is faster than 2
 WALKS = 10  # side by side, where there aren't as many digits
 COLS = 5
-ZOOM, GAP = 3, 6  # pixels
+ZOOM = 3
 
 
 def closed_walk(points: np.ndarray, frames: int) -> np.ndarray:
-    """A smooth, closed walk through random points: their interpolation by a Fourier series.
+    """Walk through random points, smoothly and back: interpolate them by a Fourier series.
 
     Every frame is a sum of all points, with weights whose squares add up to 1, so its entries
     have the variance of noise, and its norm stays where noise has it, near sqrt(latent_size / 3).
@@ -58,46 +57,24 @@ def write_walk(
         The GIF's path. Another GIF that lies there is not replaced.
 
     Raises:
-        UserError: the generator has no such digit; memory is too small.
+        UserError: the generator has no such digit.
     """
-    latent_size, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
-    if num_labels:
-        data.check_digit(digit, num_labels[0])
+    latent_size, num_labels = data.input_widths(generator)
+    data.check_digit(digit, num_labels)
     together = bool(num_labels) and digit is None
     frames, points = round(seconds / FRAME_SECONDS), max(3, (seconds - 1) // 2 * 2 + 1)
-    count, walks = (num_labels[0], 1) if together else (WALKS, WALKS)
-    need = memory.of_sampling(generator, frames * count, memory.ANIMATION)
-    memory.require(need, f"a GIF of {seconds} seconds", "choose fewer")
+    count, walks = (num_labels, 1) if together else (WALKS, WALKS)
     rng = tf.random.Generator.from_seed(seed)
     noise = data.sample_noise(rng, points * walks, latent_size).numpy()
     noise = closed_walk(noise.reshape(points, walks, latent_size), frames)
     inputs = [np.broadcast_to(noise, (frames, count, latent_size)).reshape(-1, latent_size)]
     if num_labels:
-        labels = np.eye(num_labels[0], dtype=np.float32)
+        labels = np.eye(num_labels, dtype=np.float32)
         labels = labels if together else labels[[digit] * count]
         inputs.append(np.tile(labels, (frames, 1)))
     images = gan.draw_images(generator, inputs)
-    images = np.rint(255 * images).astype(np.uint8)
-    return write_new(Path(path), encode(images.reshape(frames, count, *images.shape[1:3])))
-
-
-def encode(images: np.ndarray) -> bytes:
-    """Images, uint8 (frames, count, side, side), as an endless GIF, five in a row."""
-    frames, count, side, _ = images.shape
-    rows, cols, pitch = ceil(count / COLS), min(count, COLS), side * ZOOM + GAP
-    places = np.full((frames, rows * cols, pitch, pitch), 255, np.uint8)
-    places[:, :count, GAP:, GAP:] = images.repeat(ZOOM, axis=2).repeat(ZOOM, axis=3)
-    grids = places.reshape(frames, rows, cols, pitch, pitch).swapaxes(2, 3)
-    grids = grids.reshape(frames, rows * pitch, cols * pitch)
-    grids = np.pad(grids, ((0, 0), (0, GAP), (0, GAP)), constant_values=255)
-    first, *others = [Image.fromarray(grid) for grid in grids]
-    buffer = io.BytesIO()
-    first.save(
-        buffer,
-        format="GIF",
-        save_all=True,
-        append_images=others,
-        duration=round(1000 * FRAME_SECONDS),
-        loop=0,
+    grids = (
+        image_grid(images[start : start + count], COLS) for start in range(0, len(images), count)
     )
-    return buffer.getvalue()
+    pictures = (Image.fromarray(enlarge(to_uint8(grid), ZOOM)) for grid in grids)
+    return write_new(Path(path), encode_gif(pictures, round(1000 * FRAME_SECONDS)))

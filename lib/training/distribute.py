@@ -9,10 +9,7 @@ After each step all hold the same weights, bit for bit.
 import hashlib
 import json
 import os
-import re
 import signal
-import socket
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -22,10 +19,11 @@ from shutil import copytree
 from tempfile import TemporaryDirectory
 from zlib import crc32
 
-from lib import checkpoint, folder
-from lib.errors import Stopped, UserError
-from lib.files import reading
-from lib.tf import tf
+from lib.keras2 import replica_mean
+from lib.plumbing.errors import Stopped, UserError
+from lib.plumbing.tf import ordered_updates, tf
+from lib.training.checkpoints import found
+from lib.training.folder import run_folder
 
 # What TensorFlow raises where another worker has ended, is frozen, or can't be reached.
 LOST = (
@@ -81,7 +79,7 @@ def scope(params: Namespace) -> Iterator[Namespace]:
 
 
 def strategy(devices: str | None) -> tf.distribute.Strategy:
-    """The strategy to train under.
+    """Return the strategy to train under.
 
     Args:
         devices: "gpu" for all visible GPUs, "cpu:N" for N logical devices of the processor, None
@@ -100,102 +98,49 @@ def strategy(devices: str | None) -> tf.distribute.Strategy:
     if kind == "cpu":
         (processor,) = tf.config.list_physical_devices("CPU")
         logical = [tf.config.LogicalDeviceConfiguration()] * int(count)
-        tf.config.set_logical_device_configuration(processor, logical)
+        try:
+            tf.config.set_logical_device_configuration(processor, logical)
+        except RuntimeError as error:  # in a session that has computed already
+            raise UserError("--distribute=cpu:N needs a fresh Python: start one") from error
         return tf.distribute.MirroredStrategy([f"cpu:{index}" for index in range(int(count))])
     return tf.distribute.MirroredStrategy() if devices else tf.distribute.get_strategy()
 
 
 def cluster(text: str) -> tf.distribute.Strategy:
-    """The strategy of the cluster in `text`, once all its workers are there."""
+    """Return the strategy of the cluster in `text`, once all its workers are there.
+
+    Raises:
+        UserError: `text` names no cluster, or it can't be joined.
+    """
     try:
         config = json.loads(text)
-        jobs, task = config["cluster"], config["task"]
-        places = {(job, index): place for job in jobs for index, place in enumerate(jobs[job])}
-        own = places[task["type"], task["index"]]
-        if not (
-            jobs.keys() <= {"chief", "worker"}
-            and all(isinstance(hosts, list) and hosts for hosts in jobs.values())
-            and len(jobs.get("chief", [])) <= 1
-            and len({*map(address, places.values())}) == len(places)
-        ):
-            raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        places = [place for hosts in config["cluster"].values() for place in hosts]
+        own = config["cluster"][config["task"]["type"]][config["task"]["index"]]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UserError(
             "TF_CONFIG must name a cluster and this process's task in it, as in "
             '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
             '"task": {"type": "worker", "index": 0}}'
         ) from error
-    others = [place for place in places.values() if place != own]
+    others = [place for place in places if place != own]
     print(f"{own} waits for {', '.join(others) or 'nobody'}", flush=True)
-    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    # TensorFlow waits in native code, where Python's handlers aren't heard
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        # TensorFlow waits in native code, where Python's handlers aren't heard, and keeps SIGTERM
-        # for itself: let it begin when all are there.
-        await_others(own, others)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver(rpc_layer="grpc")
         return tf.distribute.MultiWorkerMirroredStrategy(resolver)
-    except (OSError, tf.errors.OpError) as error:
+    except (ValueError, tf.errors.OpError) as error:
         reason = getattr(error, "message", str(error)).splitlines()[0]
         raise UserError(
             f"can't join TF_CONFIG's cluster as {own}: {reason}; is the port free, are all "
             "workers up?"
         ) from error
     finally:
-        for signum, handler in handlers.items():
-            signal.signal(signum, handler)
-
-
-def address(place: str) -> tuple[str, int]:
-    """Host and port of HOST:PORT, where an IPv6 address stands in brackets.
-
-    Raises:
-        ValueError, AttributeError, TypeError: it is none.
-    """
-    host, port = re.fullmatch(r"([^:\[\]]+|\[[^\[\]]*:[^\[\]]*\]):(\d+)", place).groups()
-    host.encode("idna")  # raises what would only be told when a name is looked up
-    if not (0 < int(port) < 2**16 and place.isprintable()):
-        raise ValueError
-    return host.strip("[]"), int(port)
-
-
-def await_others(own: str, others: list[str]) -> None:
-    """Listen as HOST:PORT until a connection to each of the others was possible.
-
-    Raises:
-        UserError: this process can't be reached as `own`.
-        OSError: the port is not free.
-    """
-    with listen(address(own)[1]) as server:
-        server.settimeout(5)
-        try:
-            # that the connection arrives here, too: networks exist that answer for any address
-            with socket.create_connection(address(own), timeout=5):
-                server.accept()[0].close()
-        except OSError as error:
-            raise UserError(
-                f"TF_CONFIG has this process at {own}, where it can't be reached ({error}): "
-                "correct it"
-            ) from error
-        for place in others:
-            while True:
-                try:
-                    socket.create_connection(address(place), timeout=1).close()
-                    break
-                except OSError:  # not there yet
-                    time.sleep(0.2)
-
-
-def listen(port: int) -> socket.socket:
-    """A server on all of this machine's addresses; an OSError where the port is not free."""
-    try:
-        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    except (OSError, ValueError):  # no IPv6 here
-        return socket.create_server(("", port))
+        signal.signal(signal.SIGINT, before)
 
 
 def is_chief(training: tf.distribute.MultiWorkerMirroredStrategy) -> bool:
-    """Whether this process is the one that writes."""
+    """Return whether this process is the one that writes."""
     resolver = training.cluster_resolver
     chief = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
     return (resolver.task_type, resolver.task_id) == (chief, 0)
@@ -203,17 +148,14 @@ def is_chief(training: tf.distribute.MultiWorkerMirroredStrategy) -> bool:
 
 def check_agreement(params: Namespace) -> None:
     """Raise a UserError on every worker unless all were started alike."""
-    facts = {name: getattr(params, name) for name in params.shared}
+    own = {"seed", "data", "output_dir", "plot_model", "distribute"}  # each worker's
+    facts = {name: value for name, value in vars(params).items() if name not in own}
     if params.data:
-        with (
-            reading(params.data, ".npz", "images in MNIST's layout") as path,
-            path.open("rb") as file,
-        ):
-            facts["data"] = hashlib.file_digest(file, "sha256").hexdigest()
+        facts["data"] = hashlib.sha256(Path(params.data).read_bytes()).hexdigest()
     if params.resume:
-        facts["checkpoint"] = Path(checkpoint.newest_whole(folder.of(params)) or "").name
-    own = float(crc32(json.dumps(facts, sort_keys=True).encode()))
-    if abs(mean_of_workers(tf.constant(own, tf.float64)) - own) > 0.5:
+        facts["checkpoint"] = Path(found(run_folder(params))[0]).name
+    code = float(crc32(json.dumps(facts, sort_keys=True).encode()))
+    if abs(mean_of_workers(tf.constant(code, tf.float64)) - code) > 0.5:
         raise UserError(
             "the workers differ in script, flags, data, or the checkpoint to go on from: start all "
             "alike, with the writer's folder"
@@ -222,11 +164,11 @@ def check_agreement(params: Namespace) -> None:
 
 @contextmanager
 def scratch_output(params: Namespace) -> Iterator[Namespace]:
-    """Flags that have this process write where nobody looks, and resume from a copy there."""
+    """Yield flags that have this process write where nobody looks, and resume from a copy there."""
     output_dir = params.output_dir
     with TemporaryDirectory() as place, open(os.devnull, "w") as null, redirect_stdout(null):
         if params.resume:
-            copytree(folder.of(params), Path(place) / params.model_name)
+            copytree(run_folder(params), Path(place) / params.model_name)
         plot = params.plot_model and os.path.join(place, "networks.png")
         try:
             yield Namespace(**vars(params) | {"output_dir": place, "plot_model": plot})
@@ -235,16 +177,10 @@ def scratch_output(params: Namespace) -> Iterator[Namespace]:
             raise
 
 
-def mean(values):
-    """The means of tensors over all replicas; to be called by each of them."""
-    replica = tf.distribute.get_replica_context()
-    return values if replica.num_replicas_in_sync == 1 else replica.all_reduce("mean", values)
-
-
 def on_replicas(function: Callable):
-    """The means of what `function` returns on the replicas, as plain tensors."""
+    """Call a function on all replicas; return the means of what it returns, as plain tensors."""
     strategy = tf.distribute.get_strategy()
-    means = strategy.run(lambda: mean(function()))
+    means = strategy.run(lambda: replica_mean(function()))
     return tf.nest.map_structure(
         lambda copies: strategy.experimental_local_results(copies)[0], means
     )
@@ -252,12 +188,12 @@ def on_replicas(function: Callable):
 
 @tf.function
 def mean_of_workers(value: tf.Tensor) -> tf.Tensor:
-    """The mean over all processes, each of which must call this."""
+    """Return the mean over all processes, each of which must call this."""
     return on_replicas(lambda: tf.identity(value))
 
 
 def any_worker(*flags: bool) -> list[bool]:
-    """Whether each of the flags holds in any process of the cluster, all of which must ask."""
+    """Return whether each flag holds in any process of the cluster, all of which must ask."""
     if tf.distribute.get_strategy().cluster_resolver is None:
         return [*flags]
     return [mean > 0 for mean in mean_of_workers(tf.constant(flags, tf.float32)).numpy()]
@@ -274,6 +210,11 @@ def compile_step(step: Callable[..., dict], *arguments) -> Callable[[], dict]:
         Takes the step on all replicas, and returns the means of their metrics.
     """
     bound = partial(step, *arguments)
-    if not tf.distribute.has_strategy():
-        return tf.function(bound)
-    return tf.function(lambda: on_replicas(bound))
+    several = tf.distribute.has_strategy()
+    compiled = tf.function((lambda: on_replicas(bound)) if several else bound)
+
+    def train_step():
+        with ordered_updates():
+            return compiled()
+
+    return train_step

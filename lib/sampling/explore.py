@@ -1,4 +1,4 @@
-"""A window to play with a generator in: sliders along its strongest latent directions."""
+"""A window to explore a generator: sliders along its strongest latent directions."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,9 +6,10 @@ from itertools import count
 from pathlib import Path
 
 from lib import data
-from lib.errors import UserError
-from lib.files import atomic, entries
-from lib.tf import keras, tf
+from lib.pictures import enlarge, image_grid, to_uint8
+from lib.plumbing.errors import UserError
+from lib.plumbing.files import atomic
+from lib.plumbing.tf import keras, tf
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -54,9 +55,10 @@ def explore(generator: keras.Model, seed: int, folder: str | Path) -> None:
         UserError: too many digits, too wide a latent space, no display, or a toolkit that can't
             open a window.
     """
-    if generator.inputs[0].shape[1] > MAX_LATENT_SIZE:
+    latent_size, num_labels = data.input_widths(generator)
+    if latent_size > MAX_LATENT_SIZE:
         raise UserError(f"--explore takes latent spaces of up to {MAX_LATENT_SIZE:,} dimensions")
-    if any(tensor.shape[1] > MAX_DIGITS for tensor in generator.inputs[1:]):
+    if num_labels > MAX_DIGITS:
         raise UserError(f"--explore has room for the buttons of {MAX_DIGITS} digits")
     advice = "it needs a display, and Tk, PyQt6 or PySide6 for Python"
     backend = plt.get_backend()
@@ -104,8 +106,7 @@ class Explorer:
 
     def __init__(self, figure: Figure, generator: keras.Model, seed: int, folder: str | Path):
         self.figure, self.folder = figure, Path(folder)
-        self.latent_size, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
-        self.num_labels = num_labels[0] if num_labels else 0
+        self.latent_size, self.num_labels = data.input_widths(generator)
         self.directions = latent_directions(generator, NUM_DIRECTIONS)
         self.generate = tf.function(partial(generator, training=False))
         self.rng = tf.random.Generator.from_seed(seed)
@@ -145,11 +146,9 @@ class Explorer:
         if self.num_labels:
             labels = np.eye(self.num_labels, dtype=np.float32)[[self.digit] * len(inputs)]
             inputs = [inputs, labels]
-        images = self.generate(inputs).numpy()[..., 0]
-        side = images.shape[1]
-        tiles = images.reshape(ROWS, ROWS, side, side).swapaxes(1, 2)
-        self.large.set_data(images[self.chosen])
-        self.grid.set_data(tiles.reshape(ROWS * side, ROWS * side))
+        images = self.generate(inputs).numpy()
+        self.large.set_data(images[self.chosen, ..., 0])
+        self.grid.set_data(image_grid(images, gap=0))
 
         canvas = self.figure.canvas
         if slider and canvas.supports_blit:
@@ -195,12 +194,10 @@ class Explorer:
         """
         digit = f"_digit{self.digit}" if self.digits else ""
         names = (f"explore{digit}_{number:03}" for number in count(1))
-        pixels = np.rint(255 * self.large.get_array()).astype(np.uint8)
-        picture = Image.fromarray(pixels.repeat(10, 0).repeat(10, 1))
+        picture = Image.fromarray(enlarge(to_uint8(self.large.get_array()), 10))
         noise = self.moved_noise()[[self.chosen]]
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            taken = {path.stem for path in entries(self.folder)}
+            taken = {path.stem for path in self.folder.glob("explore*")}
             name = next(name for name in names if name not in taken)
             path = self.folder / f"{name}.png"
             with atomic(path.with_suffix(".npy")) as temporary:

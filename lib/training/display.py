@@ -7,13 +7,27 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from lib import data, keras2
-from lib.streams import fold
-from lib.tf import tf
+from lib import data
+from lib.plumbing.tf import keras, tf
+
+
+class Progbar(keras.utils.Progbar):
+    """Keras's progress bar, told how long a step takes.
+
+    Keras divides the time since it was made by all the steps: wrong for a run that was
+    resumed, or that spends time on anything but steps.
+    """
+
+    def __init__(self, target: int):
+        super().__init__(target, width=10, stateless_metrics=[])
+        self.seconds_a_step = 0.0
+
+    def _estimate_step_duration(self, current, now):
+        return self.seconds_a_step
 
 
 class Display:
-    """A progress bar on a terminal; elsewhere a plain line for each row of the history.
+    """Shows a progress bar on a terminal; elsewhere a plain line for each row of the history.
 
     Args:
         train_steps: of the whole run.
@@ -21,7 +35,7 @@ class Display:
 
     def __init__(self, train_steps: int):
         self.train_steps = train_steps
-        self.bar = keras2.Progbar(train_steps) if sys.stdout.isatty() else None
+        self.bar = Progbar(train_steps) if sys.stdout.isatty() else None
         self.bar_open = False
 
     def progress(self, step: int, means: dict[str, float], seconds_a_step: float) -> None:
@@ -54,7 +68,7 @@ class Display:
 
 
 def shortened(means: dict[str, float]) -> list[tuple[str, float]]:
-    """Metrics under short names: WGAN's estimate, then totals, losses before accuracies.
+    """Return metrics under short names: WGAN's estimate, then totals, losses before accuracies.
 
     A critic's accuracies, which mean nothing, are left out.
     """
@@ -72,7 +86,7 @@ def shortened(means: dict[str, float]) -> list[tuple[str, float]]:
 
 
 def bar_metrics(means: dict[str, float]) -> list[tuple[str, float]]:
-    """As many of the `shortened` metrics as a line of the terminal takes."""
+    """Return as many of the `shortened` metrics as a line of the terminal takes."""
     room = shutil.get_terminal_size((120, 0)).columns - 41  # beside the bar and the times
     result = []
     for label, value in shortened(means):
@@ -82,24 +96,24 @@ def bar_metrics(means: dict[str, float]) -> list[tuple[str, float]]:
     return result
 
 
-def header(place: Path, draw: data.Sampler, params: Namespace, done: int) -> str:
-    """What is trained from what, where and how long: one line, folded where the terminal ends."""
+def header(folder: Path, draw: data.Sampler, params: Namespace, done: int) -> str:
+    """Say in one line what is trained from what, where and how long."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     devices = kind if replicas == 1 else f"{replicas} replicas on {kind}"
-    source = Path(params.data).name if params.data else "MNIST"
-    images = f"{len(draw.x_train):,} images of {source}"
+    images = f"{len(draw.x_train):,} images of {draw.dataset.source or 'MNIST'}"
     step = f"resumed after step {done:,} of" if done else "steps:"
-    line = (
+    return (
         f"{params.model_name}: {images}, {devices}, {params.precision}, seed {params.seed}, "
-        f"{step} {params.train_steps:,}; pictures in {place}{os.sep}"
+        f"{step} {params.train_steps:,}; pictures in {folder}{os.sep}"
         + ("" if done else ", the first after step 1")
     )
-    return fold(line) if sys.stdout.isatty() else line
 
 
-def command(params: Namespace, *options: str) -> str:
-    """How to start this script again, with this Python, in this place and with `options`."""
+def how_to(params: Namespace, *options: str) -> str:
+    """Say how to start this script again with `options`, or how to call lib where there is none."""
+    if not params.script:
+        return "gan.train with " + ", ".join(option.lstrip("-") for option in options)
     python = Path(sys.executable)
     if Path(shutil.which("python3") or "").parent == python.parent:
         python = "python3"
@@ -109,7 +123,7 @@ def command(params: Namespace, *options: str) -> str:
     if params.output_dir != ".":
         words.append(f"--output-dir={params.output_dir}")
     if "--resume" in options:
-        if params.named:
+        if params.model_name != params.script:
             words.append(f"--model-name={params.model_name}")
         if params.distribute:
             words.append(f"--distribute={params.distribute}")

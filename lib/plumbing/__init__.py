@@ -1,0 +1,1 @@
+"""Errors, files, TensorFlow: what everything else stands on."""

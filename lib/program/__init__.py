@@ -1,0 +1,1 @@
+"""A script as a program: its flags, and how it ends."""

@@ -1,0 +1,1 @@
+"""How good a generator of MNIST digits is, in numbers."""

@@ -1,0 +1,147 @@
+"""The complete state of a run, on disk."""
+
+import json
+from pathlib import Path
+
+from lib.plumbing.errors import UserError
+from lib.plumbing.files import flush
+from lib.plumbing.tf import file_errors, tf
+
+import numpy as np
+
+PROGRESS = "progress/.ATTRIBUTES/py_state"
+# What TensorFlow raises of a checkpoint that is cut off, overwritten, or no longer there.
+DAMAGED = (
+    tf.errors.DataLossError,
+    tf.errors.NotFoundError,
+    tf.errors.OutOfRangeError,
+    tf.errors.InternalError,
+)
+
+
+class Progress(tf.train.experimental.PythonState):
+    """What a checkpoint holds beside TensorFlow's variables.
+
+    Attributes:
+        began: what the run began with, as `folder.facts`.
+        step: the last one that is done.
+        seconds: of training so far.
+        recent: each step's metrics since the last row of the history.
+        history: their means, a row every log_interval steps.
+    """
+
+    def __init__(self):
+        self.began = {}
+        self.step = 0
+        self.seconds = 0.0
+        self.recent = []
+        self.history = []
+
+    def serialize(self) -> str:
+        return json.dumps([self.began, self.step, self.seconds, self.recent, self.history])
+
+    def deserialize(self, string_value) -> None:
+        self.began, self.step, self.seconds, self.recent, self.history = json.loads(string_value)
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of each metric since the last row."""
+        return {
+            name: float(np.mean([values[name] for values in self.recent]))
+            for name in self.recent[-1]
+        }
+
+
+def found(folder: Path) -> list[str]:
+    """Return the path prefixes of all checkpoints in a run's folder, the newest first."""
+    paths = [*(folder / "checkpoints").glob("ckpt-*.index")]
+    steps = sorted(
+        (int(path.stem[5:]) for path in paths if path.stem[5:].isdecimal()), reverse=True
+    )
+    return [str(folder / "checkpoints" / f"ckpt-{step}") for step in steps]
+
+
+def read_progress(folder: Path) -> Progress:
+    """Read how far the run in a folder has come, from its newest checkpoint that can be read.
+
+    Raises:
+        UserError: there is none.
+    """
+    for prefix in found(folder):
+        progress = Progress()
+        try:
+            progress.deserialize(tf.train.load_checkpoint(prefix).get_tensor(PROGRESS))
+        except (*DAMAGED, ValueError, RuntimeError):
+            continue
+        return progress
+    raise no_checkpoint(folder)
+
+
+def no_checkpoint(folder: Path) -> UserError:
+    """Return what to say where a run can't be resumed."""
+    if found(folder):
+        return UserError(f"no checkpoint in {folder} is whole: begin anew with --overwrite")
+    return UserError(
+        f"no checkpoint to resume from lies in {folder}: give the run's --model-name or "
+        "--output-dir, or begin anew without --resume"
+    )
+
+
+class Checkpoints:
+    """The last two checkpoints of a run.
+
+    Args:
+        folder: the run's; they lie in its `checkpoints`.
+        models: (generator, discriminator, adversarial), built for training.
+        rng: draws all random numbers of the steps.
+
+    Attributes:
+        progress: how far the run has come.
+        newest: the path prefix of the last one that was restored or saved, or None.
+    """
+
+    def __init__(self, folder: Path, models, rng: tf.random.Generator):
+        self.folder = folder
+        self.progress = Progress()
+        self.newest = None
+        generator, discriminator, adversarial = models
+        self.state = tf.train.Checkpoint(
+            generator=generator,
+            discriminator=discriminator,
+            discriminator_optimizer=discriminator.optimizer,
+            adversarial_optimizer=adversarial.optimizer,
+            rng=rng,
+            progress=self.progress,
+        )
+        self.manager = tf.train.CheckpointManager(
+            self.state, str(folder / "checkpoints"), max_to_keep=2
+        )
+
+    def restore(self) -> None:
+        """Bring models, random numbers and progress to the state of the newest one that is whole.
+
+        Raises:
+            UserError: none is, or it is of other networks.
+        """
+        for prefix in found(self.folder):
+            try:
+                self.state.restore(prefix).assert_consumed()
+            except DAMAGED:  # TensorFlow finds it by checksums
+                print(f"{prefix} is damaged: going on from the one before", flush=True)
+                continue
+            except (ValueError, AssertionError, tf.errors.InvalidArgumentError) as error:
+                raise UserError(
+                    f"{prefix} is of other networks: begin anew with --overwrite, or give another "
+                    "--output-dir"
+                ) from error
+            self.newest = prefix
+            return
+        raise no_checkpoint(self.folder)
+
+    def save(self, step: int) -> None:
+        """Write one, named after the step; keep the one before, remove the others."""
+        with file_errors():
+            self.newest = self.manager.save(checkpoint_number=step)
+        # the one before was flushed when it was saved, and stays until this one is
+        folder = self.folder / "checkpoints"
+        for path in [*folder.glob(f"ckpt-{step}.*"), folder, self.folder]:
+            flush(path)

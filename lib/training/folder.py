@@ -1,0 +1,171 @@
+"""The folder of a run: whose it is, what lies in it, and the facts of the run."""
+
+import json
+import os
+import platform
+import re
+import shutil
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from lib.plumbing.errors import UserError
+from lib.plumbing.files import atomic, remove_leftovers
+from lib.plumbing.tf import keras, tf
+from lib.training.defaults import CHANGEABLE, PROCESS
+
+import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes on one run go unnoticed there
+    fcntl = None
+
+# What a run leaves in its folder, beside its sample grids.
+FILES = "run.json", "networks.txt", "history.csv", "losses.png", "training.gif"
+FOLDERS = "checkpoints", "tensorboard"
+
+
+def run_folder(params: Namespace) -> Path:
+    """Return the folder of the run that the flags describe.
+
+    Raises:
+        UserError: TensorFlow would take its path for a pattern when it reads checkpoints.
+    """
+    folder = Path(params.output_dir, params.model_name)
+    if "[" in str(folder):
+        raise UserError(f"TensorFlow can't read checkpoints in {folder}, for the [: rename it")
+    return folder
+
+
+def generator_path(folder: Path) -> Path:
+    """Return where the generator of a run goes: beside its folder."""
+    return folder.with_name(f"{folder.name}.h5")
+
+
+def sample_grids(folder: Path) -> list[Path]:
+    """Return the sample grids in a run's folder, in order."""
+    grids = [path for path in folder.glob("*.png") if re.fullmatch(r"\d{5,7}", path.stem)]
+    return sorted(grids, key=lambda path: int(path.stem))
+
+
+@contextmanager
+def claimed(folder: Path, resume: bool, overwrite: bool) -> Iterator[None]:
+    """Hold a run's folder against other processes; refuse to replace a run that isn't to be.
+
+    Raises:
+        UserError: another process holds it, or a run lies there.
+        OSError: it can't be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a") as lock:
+        try:
+            if fcntl:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another process trains in {folder}: wait, stop it, or give another --output-dir"
+            ) from error
+        if overwrite:
+            clear(folder)
+        elif not resume and (left := remains(folder)):
+            raise UserError(
+                f"a run lies in {folder}, which left {left[0].name}: go on with --resume, replace "
+                "it with --overwrite, or give another --output-dir"
+            )
+        remove_leftovers(folder / "*")
+        remove_leftovers(generator_path(folder))
+        yield
+
+
+def remains(folder: Path) -> list[Path]:
+    """Return what a run has left; its generator too, that no run replaces somebody's."""
+    paths = [folder / name for name in (*FOLDERS, *FILES)]
+    return [path for path in [*paths, generator_path(folder)] if os.path.lexists(path)]
+
+
+def clear(folder: Path) -> None:
+    """Remove the files of an earlier run, and no others; the next generator replaces its own."""
+    for name in FOLDERS:  # first what may be resumed
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+    for path in *(folder / name for name in FILES), *sample_grids(folder):
+        path.unlink(missing_ok=True)
+
+
+def facts(params: Namespace, draw) -> dict:
+    """Return what a run begins with: how, where and with what.
+
+    Args:
+        params: the flags, or the parameters of `gan.train`.
+        draw: the Sampler, of the data.
+    """
+    return {
+        "started": timestamp(),
+        "versions": {
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
+        "machine": {
+            "platform": platform.platform(),
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "devices": [device.name for device in tf.config.list_logical_devices()],
+        },
+        "script": params.script,
+        "model_name": params.model_name,
+        "data_sha256": draw.fingerprint(),
+        "classes": draw.dataset.classes,
+        "parameters": {name: v for name, v in vars(params).items() if name not in PROCESS},
+    }
+
+
+def check_beginning(folder: Path, before: dict, now: dict) -> None:
+    """Refuse to go on with a run that began otherwise.
+
+    Args:
+        folder: the run's.
+        before, now: `facts` of the run, and of what is to go on with it.
+
+    Raises:
+        UserError: it is another script's, or has other parameters or images.
+    """
+    if before["script"] != now["script"]:
+        raise UserError(
+            f"the run in {folder} is one of {before['script']}: give another --output-dir"
+        )
+    for name, value in before["parameters"].items():
+        given = now["parameters"].get(name)
+        if given != value and name not in CHANGEABLE:
+            raise UserError(
+                f"the run in {folder} has {name} {value}, not {given}: resume it as it began, or "
+                "begin anew with --overwrite"
+            )
+    if before["data_sha256"] != now["data_sha256"]:
+        raise UserError(
+            f"the run in {folder} began with other images: give those as --data, or begin anew "
+            "with --overwrite"
+        )
+
+
+def write_facts(folder: Path, began: dict, **ended) -> None:
+    """Write run.json, which nothing reads but people: what the run began and ended with."""
+    with atomic(folder / "run.json") as temporary:
+        temporary.write_text(json.dumps(began | ended, indent=2) + "\n")
+
+
+def processor() -> str:
+    """Return the processor's name, where Linux tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def timestamp() -> str:
+    """Return the time in ISO 8601, with the zone."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
