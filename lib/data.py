@@ -230,6 +230,11 @@ class Sampler:
         """Draw labels, each equally likely: float32 (batch, num_labels), one-hot."""
         return sample_labels(self.rng, self.batch_size, self.y_train.shape[1])
 
+    def codes(self, num_categories: int) -> list[tf.Tensor]:
+        """Draw InfoGAN's codes: a category, as labels are, and two of float32 (batch, 1) in [0, 1)."""
+        category = sample_labels(self.rng, self.batch_size, num_categories)
+        return [category, *(self.rng.uniform([self.batch_size, 1]) for _ in range(2))]
+
     def grid_labels(self, count: int) -> tf.Tensor:
         """Return the labels of a sample grid, 0, 1, ..., n - 1, 0, 1, ...: (count, num_labels)."""
         num_labels = self.y_train.shape[1]
@@ -262,12 +267,24 @@ def sample_labels(rng: tf.random.Generator, count: int, num_labels: int) -> tf.T
     return tf.one_hot(labels, num_labels)
 
 
-def input_widths(generator) -> tuple[int, int]:
-    """Return the widths of a generator's noise and of its labels, 0 where it takes none."""
-    latent_size, *num_labels = [tensor.shape[1] for tensor in generator.inputs]
-    if len(num_labels) > 1:
-        raise UserError("a generator that takes codes beside labels draws with inputs of your own")
-    return latent_size, num_labels[0] if num_labels else 0
+class InputWidths(NamedTuple):
+    """The widths of a generator's inputs.
+
+    Attributes:
+        latent_size: of the noise.
+        num_labels: of one-hot labels (ACGAN, CGAN) or categories (InfoGAN); 0 where it takes none.
+        num_codes: how many codes of width 1 it takes (InfoGAN).
+    """
+
+    latent_size: int
+    num_labels: int
+    num_codes: int
+
+
+def input_widths(generator) -> InputWidths:
+    """Return the widths of the inputs of a generator, as `gan.generator` builds it."""
+    latent_size, *others = [tensor.shape[1] for tensor in generator.inputs]
+    return InputWidths(latent_size, others[0] if others else 0, len(others[1:]))
 
 
 def sample_inputs(
@@ -276,25 +293,29 @@ def sample_inputs(
     class_label: int | None,
     seed: int,
     interpolate: bool = False,
+    codes: tuple[float | None, ...] = (None, None),
 ) -> list[tf.Tensor]:
     """Draw fresh inputs of a generator.
 
     Args:
-        generator: of noise, or of noise and labels.
+        generator: of noise, of noise and labels, or of noise, categories and codes.
         count: how many images are to be drawn.
-        class_label: the one digit to draw; None draws random digits.
+        class_label: the one digit (or category) to draw; None draws random ones.
         seed: of noise and digits.
         interpolate: each row of the grid walks in equal steps from one random point of the
             latent space to another, its digit held.
+        codes: InfoGAN's, in [0, 1]. One that is None sweeps from 0 to 1: the first along the
+            grid's columns, the second along its rows; what sweeps changes neither noise nor
+            category.
 
     Returns:
-        Noise, float32 (count, latent_size), and for a generator of labels those, one-hot, float32
-        (count, num_labels).
+        Noise, float32 (count, latent_size); for a generator of labels those, one-hot, float32
+        (count, num_labels); then each code, float32 (count, 1).
 
     Raises:
         UserError: class_label is not among the generator's labels.
     """
-    latent_size, num_labels = input_widths(generator)
+    latent_size, num_labels, num_codes = input_widths(generator)
     check_digit(class_label, num_labels)
     rng = tf.random.Generator.from_seed(seed)
     rows, cols = grid_shape(count)
@@ -313,7 +334,41 @@ def sample_inputs(
         labels = tf.one_hot([class_label] * count, num_labels)
     if interpolate:
         labels = tf.repeat(labels[:rows], cols, axis=0)[:count]
-    return [noise, labels]
+    if not num_codes:
+        return [noise, labels]
+
+    row, col = np.divmod(np.arange(count), cols)
+    ramps = np.linspace(0, 1, cols)[col], np.linspace(0, 1, rows)[row]
+    swept = [code is None for code in codes]
+    if any(swept) and not interpolate:
+        same = np.zeros_like(row) if all(swept) else row if swept[0] else col
+        noise, labels = tf.gather(noise, same), tf.gather(labels, same)
+    given = [ramp if code is None else np.full(count, code) for code, ramp in zip(codes, ramps, strict=True)]
+    return [noise, labels, *(code.astype(np.float32)[:, np.newaxis] for code in given)]
+
+
+def code_grids(noise, num_categories: int) -> dict[str, tuple]:
+    """Return the inputs of InfoGAN's three square grids, n x n images for n categories.
+
+    Args:
+        noise: float32 (n, latent_size).
+        num_categories: n.
+
+    Returns:
+        Noise, categories and both codes of `category`: a category a column, a noise a row, codes
+        0.5; `code1` and `code2`: a category a row, that code from 0 to 1 along the columns, the
+        other one 0.5, the first noise.
+    """
+    row, col = np.divmod(np.arange(num_categories**2), num_categories)
+    category = np.eye(num_categories, dtype=np.float32)
+    middle = np.full((len(row), 1), 0.5, np.float32)
+    sweep = np.linspace(0, 1, num_categories, dtype=np.float32)[col, np.newaxis]
+    same = tf.gather(noise, np.zeros_like(row))
+    return {
+        "category": (tf.gather(noise, row), category[col], [middle, middle]),
+        "code1": (same, category[row], [sweep, middle]),
+        "code2": (same, category[row], [middle, sweep]),
+    }
 
 
 def check_digit(digit: int | None, num_labels: int) -> None:

@@ -256,11 +256,12 @@ def test_generator(
     model_name: str = "generator",
     output_dir="test_outputs",
     classes: list = (),
+    codes: tuple[float | None, ...] = (None, None),
 ) -> Path:
     """Draw images from fresh noise in a grid, print its digits and its path, and show it.
 
     Args:
-        generator, count, class_label, interpolate: as in `data.sample_inputs`.
+        generator, count, class_label, interpolate, codes: as in `data.sample_inputs`.
         seed: of noise and digits; None draws one.
         show: whether to open a window, where there is a display.
         model_name: begins the picture's name, which goes on with what it shows and its seed.
@@ -274,7 +275,7 @@ def test_generator(
         UserError: class_label is not among the generator's labels; or as `draw_images`.
     """
     seed = secrets.randbelow(2**32) if seed is None else seed
-    inputs = data.sample_inputs(generator, count, class_label, seed, interpolate)
+    inputs = data.sample_inputs(generator, count, class_label, seed, interpolate, codes)
     if len(inputs) > 1:
         print_labels(inputs[1], classes)
     words = [model_name]
@@ -283,6 +284,7 @@ def test_generator(
         words.append(
             re.sub(r"\W+", "_", f"digit{classes[class_label] if classes else class_label}")
         )
+    words += [f"code{n}_{code:g}" for n, code in enumerate(codes, 1) if code is not None]
     words += [f"{count}"] * (count != 16)
     path = Path(output_dir, "_".join([*words, f"seed{seed}.png"]))
     images = draw_images(generator, inputs)

@@ -2,8 +2,11 @@
 
 import io
 import json
+import logging
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import isqrt
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +38,7 @@ class Stored(NamedTuple):
     """What a file holds of a generator.
 
     Attributes:
-        widths: of the inputs: noise, then labels where it takes them.
+        widths: of the inputs: noise, then labels, then two codes, where it takes them.
         image_size: side of the images.
         activation: of the output, one of ACTIVATIONS.
         weights: float32 arrays in the order of the layers.
@@ -72,12 +75,24 @@ def save(generator: keras.Model, path: str | Path, source: str | None = None, cl
     copy.set_weights(generator.get_weights())
     content = io.BytesIO()
     with MemoryFile(content, "w") as file:
-        copy.save(file)
+        with quiet("absl"):  # Keras calls h5 a legacy format
+            copy.save(file)
         if source:
             file.attrs["data"] = source
         if len(classes):
             file.attrs["classes"] = json.dumps(list(classes))
     write(Path(path), content.getvalue())
+
+
+@contextmanager
+def quiet(logger: str) -> Iterator[None]:
+    """Have a logger say errors alone."""
+    level = logging.getLogger(logger).level
+    logging.getLogger(logger).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.getLogger(logger).setLevel(level)
 
 
 def read(path: str | Path) -> Stored:
@@ -150,10 +165,12 @@ def described(config: dict, stored: list[h5py.Dataset], source, classes) -> Stor
     ]
     units = next(layer["units"] for kind, layer in layers if kind == "Dense")
     image_size = 4 * isqrt(units // 128)
-    if 8 * image_size**2 != units or not 4 <= image_size <= MAX_SIDE or min(widths) < 1:
+    if 8 * image_size**2 != units or not 4 <= image_size <= MAX_SIDE:
         raise ValueError(f"it draws no square images: {units} units")
-    if any(width > MAX_CLASSES for width in widths[1:]):
-        raise ValueError(f"{max(widths[1:]):,} labels, more than {MAX_CLASSES:,}")
+    if len(widths) not in (1, 2, 4) or min(widths) < 1 or widths[2:] not in ([], [1, 1]):
+        raise ValueError(f"it takes inputs of {widths}")
+    if widths[1:] and widths[1] > MAX_CLASSES:
+        raise ValueError(f"{widths[1]:,} labels, more than {MAX_CLASSES:,}")
     activation = layers[-1][1].get("activation", "linear")
     if layers[-1][0] != "Activation" or activation not in ACTIVATIONS:
         raise ValueError(f"its output is {activation!r}, none of {', '.join(ACTIVATIONS)}")

@@ -42,6 +42,14 @@ def number(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """Convert, as an argparse type, a number from 0 to 1."""
+    value = number(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
+    return value
+
+
 def matching(pattern: str, what: str) -> Callable[[str], str]:
     """Return an argparse type: a text that matches a pattern, which `what` describes."""
 
@@ -78,12 +86,16 @@ class Parser:
         description: the script's docstring.
         model_name: names the run's folder and the generator's file, unless flags do.
         conditional: whether the generator draws a class of choice.
+        num_codes: 2 where it takes InfoGAN's codes beside.
     """
 
-    def __init__(self, description: str, model_name: str, conditional: bool = False):
+    def __init__(
+        self, description: str, model_name: str, conditional: bool = False, num_codes: int = 0
+    ):
         self.description = description
         self.model_name = model_name
         self.conditional = conditional
+        self.num_codes = num_codes
         self.hyperparameters = []
 
     def add_hyperparameter(self, name: str, default: bool | float, help: str) -> None:
@@ -99,7 +111,8 @@ class Parser:
         else:
             whole = whole_number(1, LIMITS.get(name, INT32_MAX))
             kind = whole if isinstance(default, int) else number
-            settings = {"type": kind, "help": f"{help} (%(default)s)"}
+            metavar = "N" if isinstance(default, int) else "X"
+            settings = {"type": kind, "metavar": metavar, "help": f"{help} (%(default)s)"}
         self.hyperparameters.append((name, {"default": default, **settings}))
 
     def begin(self, name: str) -> None:
@@ -155,12 +168,13 @@ class Parser:
                 group.add_argument(name, **settings)
             add_run_flags(parser, self.model_name)
         if sampling:
-            add_sampling_flags(parser, self.conditional)
+            add_sampling_flags(parser, self.conditional, self.num_codes)
         group = parser.add_argument_group("both")
-        group.add_argument("--seed", type=whole_number(0, 2**32 - 1), help="of all draws (drawn)")
-        group.add_argument("--output-dir", metavar="DIR", default=".", help="where to write (here)")
-        group.add_argument(
-            "--against-mnist", action="store_true", help="score what drew or saw other data, too"
+        add = group.add_argument
+        add("--seed", metavar="N", type=whole_number(0, 2**32 - 1), help="of all draws (drawn)")
+        add("--output-dir", metavar="DIR", default=".", help="where to write (here)")
+        add(
+            "--against-mnist", action="store_true", help="score what was trained on other data, too"
         )
         return parser
 
@@ -210,8 +224,8 @@ def add_run_flags(parser: OneLineParser, model_name: str) -> None:
         choices=("float32", "mixed_bfloat16"),
         help="mixed_bfloat16 computes in bfloat16, keeps weights in float32 (%(default)s)",
     )
-    add("--save-interval", type=positive, help="steps a picture (%(default)s)")
-    add("--log-interval", type=positive, help="steps a history row (%(default)s)")
+    add("--save-interval", metavar="N", type=positive, help="steps a picture (%(default)s)")
+    add("--log-interval", metavar="N", type=positive, help="steps a history row (%(default)s)")
     add(
         "--evaluate-interval",
         metavar="N",
@@ -246,17 +260,30 @@ USES = {
 }
 
 
-def add_sampling_flags(parser: OneLineParser, conditional: bool) -> None:
+def add_sampling_flags(parser: OneLineParser, conditional: bool, num_codes: int) -> None:
     """Declare what goes with a generator."""
     group = parser.add_argument_group("sampling")
     add = group.add_argument
     add("-g", "--generator", metavar="FILE", help="draw with this generator, don't train")
-    if conditional:
+    parser.set_defaults(digit=None, code1=None, code2=None)
+    if num_codes:
+        add("-d", "--category", dest="digit", help="draw only this category, from 0")
+        add("--code1", metavar="X", type=share, help="from 0 to 1 (sweeps along the columns)")
+        add("--code2", metavar="X", type=share, help="from 0 to 1 (sweeps along the rows)")
+    elif conditional:
         add("-d", "--digit", help="draw only this digit (or class, as the data name it)")
-    else:
-        parser.set_defaults(digit=None)
-    add("--count", type=whole_number(1, 100_000), help="how many images (16; for --npz 10000)")
-    add("--seconds", type=whole_number(1, 60), help="how long --interpolate's GIF is (8)")
+    add(
+        "--count",
+        metavar="N",
+        type=whole_number(1, 100_000),
+        help="how many images (16; for --npz 10000)",
+    )
+    add(
+        "--seconds",
+        metavar="N",
+        type=whole_number(1, 60),
+        help="how long --interpolate's GIF is (8)",
+    )
     either = group.add_mutually_exclusive_group()
     add = either.add_argument
     add(

@@ -31,7 +31,7 @@ def main(parser: Parser, build_and_train_models: Callable[[Namespace], None]) ->
         if params.seed is None:
             params.seed = secrets.randbelow(2**32)
         if "generator" in params:
-            use_generator(params, parser.conditional)
+            use_generator(params, 1 + parser.conditional + parser.num_codes)
             return
         if params.resume:
             began = read_progress(run_folder(params)).began

@@ -26,7 +26,7 @@ MAX_DIGITS = 30
 MAX_LATENT_SIZE = 4000  # its directions take 10 seconds
 # The first layer's weights start at random, with singular values from 1.2 to 1.6; in an ACGAN
 # after 5,000 steps about eight stand out from these, the first with 2.5.
-NUM_DIRECTIONS = 8
+NUM_SLIDERS = 8
 # Of noise uniform in [-1, 1) along any unit vector. A slider reaches as far as noise does, three
 # of them. What it moves isn't clipped to [-1, 1): that would bend the direction, and to the first
 # layer, which sees sums over all of the noise, an entry beyond 1 is nothing new.
@@ -55,7 +55,7 @@ def explore(generator: keras.Model, seed: int, folder: str | Path) -> None:
         UserError: too many digits, too wide a latent space, no display, or a toolkit that can't
             open a window.
     """
-    latent_size, num_labels = data.input_widths(generator)
+    latent_size, num_labels, _ = data.input_widths(generator)
     if latent_size > MAX_LATENT_SIZE:
         raise UserError(f"--explore takes latent spaces of up to {MAX_LATENT_SIZE:,} dimensions")
     if num_labels > MAX_DIGITS:
@@ -76,7 +76,7 @@ def explore(generator: keras.Model, seed: int, folder: str | Path) -> None:
 
 
 def latent_directions(generator: keras.Model, count: int) -> np.ndarray:
-    """The directions in which noise changes the first layer's output most.
+    """Return the directions in which noise changes the first layer's output most.
 
     In closed form (Shen and Zhou 2021, arXiv:2007.06600): the unit vectors n that make |A n|
     largest, A the layer's weights, are the eigenvectors of A^T A with the largest eigenvalues.
@@ -92,7 +92,7 @@ def latent_directions(generator: keras.Model, count: int) -> np.ndarray:
 
 
 class Explorer:
-    """A large digit, the 16 that it is one of, and what changes them.
+    """Shows a large digit, the 16 that it is one of, and what changes them.
 
     Args:
         figure: empty, SIZE pixels large, of any canvas.
@@ -106,8 +106,8 @@ class Explorer:
 
     def __init__(self, figure: Figure, generator: keras.Model, seed: int, folder: str | Path):
         self.figure, self.folder = figure, Path(folder)
-        self.latent_size, self.num_labels = data.input_widths(generator)
-        self.directions = latent_directions(generator, NUM_DIRECTIONS)
+        self.latent_size, self.num_labels, num_codes = data.input_widths(generator)
+        self.directions = latent_directions(generator, NUM_SLIDERS - num_codes)
         self.generate = tf.function(partial(generator, training=False))
         self.rng = tf.random.Generator.from_seed(seed)
         self.noise = self.new_noise()
@@ -122,8 +122,14 @@ class Explorer:
         self.digits = add_buttons(figure, LEFT, digits)
         actions = {"new noise": self.renew, "reset sliders": self.reset, "save": self.save}
         self.actions = add_buttons(figure, RIGHT if digits else LEFT, actions)
-        self.sliders = add_sliders(figure, len(self.directions))
-        for slider in self.sliders:
+        self.code_sliders = [
+            add_slider(figure, index, f"c{index + 1}", 0, 1) for index in range(num_codes)
+        ]
+        self.sliders = [
+            add_slider(figure, num_codes + index, str(index + 1), -REACH, REACH)
+            for index in range(len(self.directions))
+        ]
+        for slider in *self.code_sliders, *self.sliders:
             slider.on_changed(partial(self.move, slider))
         style = {"fontsize": 8, "color": "0.4", "verticalalignment": "center"}
         self.text = figure.text(*place(LEFT, 654), HELP, **style, parse_math=False)
@@ -132,11 +138,11 @@ class Explorer:
         self.redraw()
 
     def new_noise(self) -> np.ndarray:
-        """Noise for the 16: float32 (16, latent_size), uniform in [-1, 1)."""
+        """Draw noise for the 16: float32 (16, latent_size), uniform in [-1, 1)."""
         return data.sample_noise(self.rng, ROWS * ROWS, self.latent_size).numpy()
 
     def moved_noise(self) -> np.ndarray:
-        """Noise plus alpha n, n the direction of each slider: float32 (16, latent_size)."""
+        """Return noise plus alpha n, n the direction of each slider: float32 (16, latent_size)."""
         alphas = DEVIATION * np.array([slider.val for slider in self.sliders], np.float32)
         return self.noise + alphas @ self.directions
 
@@ -145,7 +151,8 @@ class Explorer:
         inputs = self.moved_noise()
         if self.num_labels:
             labels = np.eye(self.num_labels, dtype=np.float32)[[self.digit] * len(inputs)]
-            inputs = [inputs, labels]
+            codes = (np.full((len(inputs), 1), slider.val) for slider in self.code_sliders)
+            inputs = [inputs, labels, *(code.astype(np.float32) for code in codes)]
         images = self.generate(inputs).numpy()
         self.large.set_data(images[self.chosen, ..., 0])
         self.grid.set_data(image_grid(images, gap=0))
@@ -184,7 +191,7 @@ class Explorer:
 
     def reset(self, _event) -> None:
         """Put all sliders in the middle."""
-        for slider in self.sliders:
+        for slider in *self.code_sliders, *self.sliders:
             slider.reset()
 
     def save(self, _event) -> None:
@@ -212,17 +219,17 @@ class Explorer:
 
 
 def place(x: float, y: float) -> tuple[float, float]:
-    """Pixels from the upper left corner as matplotlib's shares of the figure."""
+    """Convert pixels from the upper left corner to matplotlib's shares of the figure."""
     return x / SIZE[0], 1 - y / SIZE[1]
 
 
 def add_axes(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
-    """Axes whose upper left corner is at (x, y), in pixels."""
+    """Add axes whose upper left corner is at (x, y), in pixels."""
     return figure.add_axes([*place(x, y + height), width / SIZE[0], height / SIZE[1]])
 
 
 def add_picture(figure: Figure, x: float, tiles: int) -> AxesImage:
-    """A black square in which the images of a grid are of width and height 1."""
+    """Add a black square in which the images of a grid are of width and height 1."""
     axes = add_axes(figure, x, 24, PICTURE, PICTURE)
     axes.set_axis_off()
     limits = {"cmap": "gray", "vmin": 0, "vmax": 1}
@@ -230,7 +237,7 @@ def add_picture(figure: Figure, x: float, tiles: int) -> AxesImage:
 
 
 def add_buttons(figure: Figure, x: float, actions: dict[str, Callable]) -> list[Button]:
-    """A row of buttons, as wide as a picture."""
+    """Add a row of buttons, as wide as a picture."""
     gap = 5
     pitch = (PICTURE + gap) / max(len(actions), 1)
     buttons = []
@@ -250,32 +257,30 @@ def paint(button: Button, color: str) -> None:
     button.ax.set_facecolor(color)
 
 
-def add_sliders(figure: Figure, number: int) -> list[Slider]:
-    """Sliders in two columns, from -REACH to REACH."""
-    sliders = []
-    for index in range(number):
-        col, row = divmod(index, NUM_DIRECTIONS // 2)
-        x, y = (LEFT, RIGHT)[col], 538 + 25 * row
-        figure.text(*place(x, y + 10), str(index + 1), fontsize=9, verticalalignment="center")
-        axes = add_axes(figure, x + 16, y, PICTURE - 16, 20)
-        slider = Slider(
-            axes,
-            "",
-            -REACH,
-            REACH,
-            valinit=0,
-            valfmt="%.1f",
-            initcolor="0.6",
-            facecolor=ACCENT,
-            handle_style={"facecolor": ACCENT, "edgecolor": "white"},
-        )
-        # All of it within its axes, on a ground of its own, so that it can be drawn alone.
-        axes.axhspan(0, 1, color="white", zorder=-1)
-        axes.set_xlim(-1.07 * REACH, 1.32 * REACH)
-        slider.track.set_bounds(0, 0.4, 2.14 / 2.39, 0.2)
-        slider.poly.set(x=0, y=0.4, height=0.2)
-        slider.valtext.set(x=1, horizontalalignment="right", fontsize=9)
-        slider.drawon = False
-        slider.set_val(0)
-        sliders.append(slider)
-    return sliders
+def add_slider(figure: Figure, index: int, label: str, low: float, high: float) -> Slider:
+    """Add a slider from `low` to `high`, in the middle, at one of the places in two columns."""
+    col, row = divmod(index, NUM_SLIDERS // 2)
+    x, y = (LEFT, RIGHT)[col], 538 + 25 * row
+    figure.text(*place(x, y + 10), label, fontsize=9, verticalalignment="center")
+    axes = add_axes(figure, x + 16, y, PICTURE - 16, 20)
+    middle, span = (low + high) / 2, high - low
+    slider = Slider(
+        axes,
+        "",
+        low,
+        high,
+        valinit=middle,
+        valfmt="%.1f",
+        initcolor="0.6",
+        facecolor=ACCENT,
+        handle_style={"facecolor": ACCENT, "edgecolor": "white"},
+    )
+    # All of it within its axes, on a ground of its own, so that it can be drawn alone.
+    axes.axhspan(0, 1, color="white", zorder=-1)
+    axes.set_xlim(low - 0.035 * span, high + 0.16 * span)
+    slider.track.set_bounds(0, 0.4, 1.07 / 1.195, 0.2)
+    slider.poly.set(x=middle, y=0.4, height=0.2)
+    slider.valtext.set(x=1, horizontalalignment="right", fontsize=9)
+    slider.drawon = False
+    slider.set_val(middle)
+    return slider

@@ -26,24 +26,26 @@ def load(path: str | Path) -> tuple[keras.Model, Stored]:
     if path.parts[:1] == ("pretrained",) and not path.exists():
         path = ROOT / path
     stored = generator_file.read(path)
-    if len(stored.widths) > 2:
-        raise UserError(f"{path} takes latent codes: none of these scripts samples from it")
-    noise, *labels = [keras.Input((width,)) for width in stored.widths]
-    model = gan.generator(
-        noise, stored.image_size, stored.activation, labels=labels[0] if labels else None
-    )
+    noise, *others = [keras.Input((width,)) for width in stored.widths]
+    labels, codes = (others[0] if others else None), others[1:] or None
+    model = gan.generator(noise, stored.image_size, stored.activation, labels, codes)
     model.set_weights(stored.weights)
     return model, stored
 
 
-def check_use(path: str | Path, stored: Stored, conditional: bool) -> None:
-    """Refuse a generator of another kind than the script's, and name the right scripts."""
-    if len(stored.widths) == 1 and conditional:
-        raise UserError(
-            f"{path} draws from noise alone: sample from it with wgan-mnist.py, "
-            "lsgan-mnist.py or dcgan-mnist.py"
-        )
-    if len(stored.widths) == 2 and not conditional:
-        raise UserError(
-            f"{path} draws a digit of choice: sample from it with acgan-mnist.py or cgan-mnist.py"
-        )
+# What generators of so many inputs do, and whose they are.
+KINDS = {
+    1: (
+        "draws from noise alone",
+        "wgan-mnist.py, lsgan-mnist.py, dcgan-mnist.py, wgan-gp-mnist.py",
+    ),
+    2: ("draws a digit of choice", "acgan-mnist.py, cgan-mnist.py"),
+    4: ("takes a category and two codes", "infogan-mnist.py"),
+}
+
+
+def check_use(path: str | Path, stored: Stored, inputs: int) -> None:
+    """Refuse a generator of another kind than the script's, whose own takes so many inputs."""
+    if len(stored.widths) != inputs:
+        what, scripts = KINDS[len(stored.widths)]
+        raise UserError(f"{path} {what}: sample from it with {scripts}")

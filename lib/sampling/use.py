@@ -16,19 +16,19 @@ from lib.scoring.table import table
 import numpy as np
 
 
-def use_generator(params: Namespace, conditional: bool) -> None:
+def use_generator(params: Namespace, inputs: int) -> None:
     """Draw a picture with the --generator of the flags, or do what else they ask.
 
     Args:
         params: the flags.
-        conditional: whether the script's generators draw a class of choice.
+        inputs: how many the script's generators take.
 
     Raises:
         UserError: no such generator, or one that can't do this.
     """
     path = Path(params.generator)
     generator, stored = load(path)
-    check_use(path, stored, conditional)
+    check_use(path, stored, inputs)
     digit = digit_of(params.digit, stored)
     picture = Path(params.output_dir, "test_outputs", path.stem)  # what files' names begin with
     if params.evaluate:
@@ -56,7 +56,7 @@ def digit_of(text: str | None, stored: Stored) -> int | None:
     """
     if text is None:
         return None
-    names = [str(name) for name in stored.classes or range(stored.widths[-1])]
+    names = [str(name) for name in stored.classes or range(stored.widths[1])]
     if text not in names:
         choice = ", ".join(names) if len(names) <= 30 else f"{names[0]} to {names[-1]}"
         raise UserError(f"digit {text} is unknown here: choose from {choice}")
@@ -75,6 +75,7 @@ def draw(generator: keras.Model, picture: Path, params: Namespace, digit, classe
         model_name=picture.name,
         output_dir=picture.parent,
         classes=classes,
+        codes=(params.code1, params.code2),
     )
     if params.interpolate:
         from lib.sampling.walk import write_walk

@@ -59,7 +59,7 @@ def write_walk(
     Raises:
         UserError: the generator has no such digit.
     """
-    latent_size, num_labels = data.input_widths(generator)
+    latent_size, num_labels, num_codes = data.input_widths(generator)
     data.check_digit(digit, num_labels)
     together = bool(num_labels) and digit is None
     frames, points = round(seconds / FRAME_SECONDS), max(3, (seconds - 1) // 2 * 2 + 1)
@@ -72,6 +72,7 @@ def write_walk(
         labels = np.eye(num_labels, dtype=np.float32)
         labels = labels if together else labels[[digit] * count]
         inputs.append(np.tile(labels, (frames, 1)))
+    inputs += [np.full((frames * count, 1), 0.5, np.float32)] * num_codes
     images = gan.draw_images(generator, inputs)
     grids = (
         image_grid(images[start : start + count], COLS) for start in range(0, len(images), count)

@@ -1,0 +1,111 @@
+"""InfoGAN, which discovers categories and codes, on MNIST. It is not the chapter's.
+
+The generator takes a category c1 of ten and two codes c2, c3 beside the noise, and nobody tells it
+what they mean: no labels are used. The discriminator has to recover them from what was drawn, by
+heads Q, and both networks learn to make that possible. That bounds the mutual information of codes
+and images from below (eq. 4 and 5), so that each code comes to change something that can be seen:
+
+    min_G,Q max_D V(D, G) - lambda L_I(G, Q),   L_I = E log Q(c|g(z, c)) + H(c)
+
+Chen, Duan, Houthooft, Schulman, Sutskever and Abbeel: InfoGAN, 2016, arXiv:1606.03657. Networks,
+optimizers, data and noise are those of acgan-mnist.py. The heads of c2 and c3 are sigmoids, so
+these are uniform in [0, 1); a Gaussian of fixed variance makes their -log Q a squared error.
+
+train:   python3 infogan-mnist.py
+sample:  python3 infogan-mnist.py --generator=infogan_mnist.h5 --category=3 --code1=0.5
+"""
+
+from lib.program.flags import Parser
+
+parser = Parser(__doc__, model_name="infogan_mnist", conditional=True, num_codes=2)
+parser.add_hyperparameter("--train-steps", 40000, "updates of the generator")
+parser.add_hyperparameter("--lr", 2e-4, "discriminator's learning rate; generator's: half of it")
+parser.add_hyperparameter("--decay", 6e-8, "rate / (1 + decay * step); generator's: half of it")
+parser.add_hyperparameter("--batch-size", 64, "images a batch, real and as many fake")
+parser.add_hyperparameter("--latent-size", 100, "width of the noise")
+parser.add_hyperparameter("--num-categories", 10, "values of c1 (the paper's, for ten digits)")
+parser.add_hyperparameter("--category-weight", 1.0, "lambda of c1 (the paper's)")
+# 1 / (2 sigma^2) of a Gaussian of unit variance, times lambda 1
+parser.add_hyperparameter("--code-weight", 0.5, "of the squared error of c2 and of c3")
+
+parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seconds to import
+
+from lib import data, gan
+from lib.keras2 import Adversarial, RMSprop
+from lib.program.main import main
+from lib.training.distribute import compile_step
+from lib.training.run import open_run
+
+import tensorflow as tf
+from tensorflow import keras
+
+
+def build_models(params, dataset):
+    """Build generator, discriminator and adversarial model, the last two compiled."""
+    noise = keras.Input((params.latent_size,), name="z_input")
+    categories = keras.Input((params.num_categories,), name="category")
+    codes = [keras.Input((1,), name="code1_input"), keras.Input((1,), name="code2_input")]
+    images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
+    generator = gan.generator(noise, dataset.image_size, labels=categories, codes=codes)
+
+    # D and Q share all but their last layers (the paper's section 6)
+    discriminator = gan.discriminator(images, num_labels=params.num_categories, num_codes=2)
+    loss = ["binary_crossentropy", "categorical_crossentropy", "mse", "mse"]
+    weights = [1.0, params.category_weight, params.code_weight, params.code_weight]
+    # RMSprop as Keras 2 has it: rho 0.9, and division by sqrt(v) + 1e-7
+    discriminator.compile(
+        loss=loss, loss_weights=weights, optimizer=RMSprop(params.lr, params.decay)
+    )
+    # generator, then discriminator, of which only the generator's weights are trainable here
+    adversarial = Adversarial(generator, discriminator, name=params.model_name)
+    adversarial.compile(
+        loss=loss, loss_weights=weights, optimizer=RMSprop(params.lr / 2, params.decay / 2)
+    )
+    return generator, discriminator, adversarial
+
+
+def gan_step(models, draw, params):
+    """Take one update of discriminator and Q, then one of the generator."""
+    generator, discriminator, adversarial = models
+    real, fake = tf.ones((draw.batch_size, 1)), tf.zeros((draw.batch_size, 1))
+    # one batch, real images (1.0) and fake ones (0.0), of which Q judges the fakes alone: a real
+    # image has weight 0 there, and a fake 2, as Keras divides by the whole batch
+    noise, codes = draw.noise(), draw.codes(params.num_categories)
+    # inference mode, as in acgan-mnist.py
+    x = tf.concat([draw.images(), generator([noise, *codes], training=False)], axis=0)
+    y = tf.concat([real, fake], axis=0)
+    recovered = [tf.concat([tf.zeros_like(code), code], axis=0) for code in codes]
+    weights = [tf.ones_like(y)] + 3 * [2 * (1 - y)]
+    discriminator.train_step((x, (y, *recovered), weights))
+    # the generator alone: fresh noise and codes, to be taken for real and recovered
+    noise, codes = draw.noise(), draw.codes(params.num_categories)
+    adversarial.train_step(([noise, *codes], (real, *codes)))
+    return gan.step_metrics(discriminator, adversarial)
+
+
+def train(models, dataset, params):
+    """Take the steps that are left of the run; its pictures show the same noise: a category a
+    column, and in code1/ and code2/ a sweep of that code from left to right.
+    """
+    generator, _, _ = models
+    draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
+    grids = data.code_grids(draw.noise(10), params.num_categories)
+
+    def plot(step, model_name):
+        for name in "code1", "code2":
+            gan.plot_images(generator, *grids[name], step=step, model_name=model_name / name)
+        return gan.plot_images(generator, *grids["category"], step=step, model_name=model_name)
+
+    train_step = compile_step(gan_step, models, draw, params)
+    with open_run(models, draw, params, plot) as run:
+        for step in run.steps():
+            run.log(step, train_step())
+
+
+def build_and_train_models(params):
+    dataset = data.load(params.data, labels=False)
+    train(build_models(params, dataset), dataset, params)
+
+
+if __name__ == "__main__":
+    main(parser, build_and_train_models)

@@ -1,0 +1,125 @@
+"""WGAN-GP, the Wasserstein GAN with gradient penalty, on MNIST. It is not the chapter's.
+
+Clipping bounds the slope of WGAN's critic crudely: its authors call that a terrible way. Here the
+critic is asked to have a gradient of norm 1 between real images and fakes instead, where that of
+the best critic has it.
+
+Gulrajani, Ahmed, Arjovsky, Dumoulin and Courville: Improved Training of Wasserstein GANs, 2017,
+arXiv:1704.00028, Algorithm 1. Networks, data and noise are those of the chapter's scripts, so
+that they can be compared. The critic's fakes are drawn in training mode, as in the paper's code:
+so the critic judges what the generator's own update draws. (wgan-mnist.py: inference mode.)
+
+train:   python3 wgan-gp-mnist.py
+sample:  python3 wgan-gp-mnist.py --generator=wgan_gp_mnist.h5
+"""
+
+from lib.program.flags import Parser
+
+# The paper's letters and values, but for the steps, which are the chapter's.
+parser = Parser(__doc__, model_name="wgan_gp_mnist")
+parser.add_hyperparameter("--train-steps", 40000, "updates of the generator")
+parser.add_hyperparameter("--lr", 1e-4, "alpha: Adam's learning rate, of both optimizers")
+parser.add_hyperparameter("--beta-1", 0.0, "Adam's decay of the mean gradient")
+parser.add_hyperparameter("--beta-2", 0.9, "Adam's decay of the mean squared gradient")
+parser.add_hyperparameter("--penalty-weight", 10.0, "lambda: weight of the gradient penalty")
+parser.add_hyperparameter("--batch-size", 64, "m: images a batch, real and as many fake")
+parser.add_hyperparameter("--n-critic", 5, "updates of the critic a step")
+parser.add_hyperparameter("--latent-size", 100, "width of the noise z")
+
+parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seconds to import
+
+from functools import partial
+
+from lib import data, gan
+from lib.keras2 import Adversarial
+from lib.program.main import main
+from lib.training.distribute import compile_step
+from lib.training.run import open_run
+
+import tensorflow as tf
+from tensorflow import keras
+
+
+def generator_loss(y_label, y_pred):
+    """-D(g(z)) of each image (line 12); Adversarial's labels, all 1.0, play no part."""
+    return -tf.reduce_mean(y_pred, axis=-1)
+
+
+def gradient_penalty(critic, images):
+    """Return mean (|grad D(x)| - 1)^2 over images x, the norm over all pixels of an image."""
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        scores = critic(images, training=True)
+    gradients = tape.gradient(scores, images)
+    norms = tf.sqrt(tf.reduce_sum(tf.square(gradients), axis=(1, 2, 3)))
+    return tf.reduce_mean(tf.square(norms - 1))
+
+
+def build_models(params, dataset):
+    """Build generator, critic and adversarial model, the last two compiled."""
+    noise = keras.Input((params.latent_size,), name="z_input")
+    images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
+    generator = gan.generator(noise, dataset.image_size)
+
+    def adam():
+        return keras.optimizers.Adam(params.lr, beta_1=params.beta_1, beta_2=params.beta_2)
+
+    # linear, and without batch normalization: the penalty is of each image's own gradient
+    critic = gan.discriminator(images, activation=None)
+    critic.compile(optimizer=adam())
+    adversarial = Adversarial(generator, critic, name=params.model_name)
+    adversarial.compile(loss=generator_loss, optimizer=adam())
+    return generator, critic, adversarial
+
+
+def critic_step(models, draw, params):
+    """Take lines 4 to 9 of Algorithm 1: one update of the critic on its joint loss."""
+    generator, critic, _ = models
+    x, fakes = draw.images(), generator(draw.noise(), training=True)
+    epsilon = draw.rng.uniform((draw.batch_size, 1, 1, 1))
+    between = epsilon * x + (1 - epsilon) * fakes
+    with tf.GradientTape() as tape:
+        scores = critic(tf.concat([x, fakes], axis=0), training=True)
+        real, fake = tf.split(tf.cast(scores, tf.float32), 2)
+        estimate = tf.reduce_mean(real) - tf.reduce_mean(fake)
+        penalty = gradient_penalty(critic, between)
+        loss = -estimate + params.penalty_weight * penalty
+        # of several replicas, whose gradients are summed, each has its share
+        loss /= tf.distribute.get_strategy().num_replicas_in_sync
+    weights = critic.trainable_weights
+    critic.optimizer.apply(tape.gradient(loss, weights), weights)
+    return estimate, penalty
+
+
+def gan_step(models, draw, params):
+    """Take lines 2 to 12 of Algorithm 1: n_critic updates of the critic, one of the generator."""
+    _, _, adversarial = models
+    taken = [critic_step(models, draw, params) for _ in range(params.n_critic)]
+    estimate, penalty = (tf.reduce_mean(values) for values in zip(*taken, strict=True))
+    metrics = adversarial.train_step((draw.noise(), tf.ones((draw.batch_size, 1))))
+    adversarial.reset_metrics()  # the next step's start afresh
+    return {
+        "wasserstein_estimate": estimate,
+        "gradient_penalty": penalty,
+        "adversarial_loss": metrics["loss"],
+    }
+
+
+def train(models, dataset, params):
+    """Take the steps that are left of the run; its pictures show the same 16 noise vectors."""
+    generator, _, _ = models
+    draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
+    plot = partial(gan.plot_images, generator, draw.noise(16))
+    train_step = compile_step(gan_step, models, draw, params)
+    with open_run(models, draw, params, plot) as run:
+        for step in run.steps():
+            run.log(step, train_step())
+
+
+def build_and_train_models(params):
+    dataset = data.load(params.data, labels=False)
+    train(build_models(params, dataset), dataset, params)
+
+
+if __name__ == "__main__":
+    main(parser, build_and_train_models)
