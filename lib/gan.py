@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from lib import data, pictures
-from lib.keras2 import BatchNormalization
+from lib.keras2 import batch_normalization
 from lib.plumbing.errors import UserError
 from lib.plumbing.files import write, write_new
 from lib.plumbing.tf import keras, layers, tf
@@ -35,7 +35,14 @@ def generator(
     Returns:
         A Model named `generator` of the given inputs, in the order noise, labels, codes.
         Output float32 (None, image_size, image_size, 1), in [0, 1] under the sigmoid.
+
+    Raises:
+        UserError: no such side.
     """
+    if image_size % 4 or not 4 <= image_size <= data.MAX_SIDE:
+        raise UserError(
+            f"image_size {image_size}: it must be divisible by 4, from 4 to {data.MAX_SIDE}"
+        )
     conditions = [] if labels is None else [labels]
     if codes is not None:
         conditions += codes if isinstance(codes, list) else [codes]
@@ -45,7 +52,7 @@ def generator(
     x = layers.Dense(image_resize * image_resize * 128)(x)
     x = layers.Reshape((image_resize, image_resize, 128))(x)
     for filters, strides in ((128, 2), (64, 2), (32, 1), (1, 1)):
-        x = BatchNormalization()(x)
+        x = batch_normalization()(x)
         x = layers.Activation("relu")(x)
         x = layers.Conv2DTranspose(filters, kernel_size=5, strides=strides, padding="same")(x)
     x = layers.Activation(activation, dtype="float32")(x)  # None: only a cast
@@ -85,7 +92,7 @@ def discriminator(
         x = layers.Concatenate()([x, y])
     for filters, strides in ((32, 2), (64, 2), (128, 2), (256, 1)):
         if batch_norm and filters != 32:
-            x = BatchNormalization()(x)
+            x = batch_normalization()(x)
         x = layers.LeakyReLU(negative_slope=0.2)(x)
         x = layers.Conv2D(filters, kernel_size=5, strides=strides, padding="same")(x)
     x = layers.Flatten()(x)

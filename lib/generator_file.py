@@ -1,5 +1,6 @@
 """Generators as files: written so that any Keras 3 can load them, read without trusting them."""
 
+import inspect
 import io
 import json
 import logging
@@ -7,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from math import isqrt
 from pathlib import Path
 from typing import NamedTuple
@@ -67,21 +69,39 @@ def save(generator: keras.Model, path: str | Path, source: str | None = None, cl
         OSError: it can't be written.
     """
 
-    def plain(layer):
-        config = layer.get_config() | {"dtype": "float32"}
-        return getattr(keras.layers, type(layer).__name__).from_config(config)
+    def in_float32(layer):
+        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
 
-    copy = keras.models.clone_model(generator, clone_function=plain)
+    copy = keras.models.clone_model(generator, clone_function=in_float32)
     copy.set_weights(generator.get_weights())
     content = io.BytesIO()
     with MemoryFile(content, "w") as file:
         with quiet("absl"):  # Keras calls h5 a legacy format
             copy.save(file)
+        config = json.loads(file.attrs["model_config"])
+        config["config"]["layers"] = [*map(without_defaults, config["config"]["layers"])]
+        file.attrs["model_config"] = json.dumps(config)
         if source:
             file.attrs["data"] = source
         if len(classes):
             file.attrs["classes"] = json.dumps(list(classes))
     write(Path(path), content.getvalue())
+
+
+def without_defaults(description: dict) -> dict:
+    """Leave out of the description of a layer, or what is in one, its constructor's defaults.
+
+    So other versions of Keras, which lack some of the arguments, can read it.
+    """
+    kind = getattr(import_module(description.get("module", "keras.layers")), description["class_name"])
+    known = inspect.signature(kind).parameters
+    config = {}
+    for name, value in description["config"].items():
+        if value is None or (name in known and value == known[name].default):
+            continue
+        nested = isinstance(value, dict) and "class_name" in value
+        config[name] = without_defaults(value) if nested else value
+    return description | {"config": config}
 
 
 @contextmanager

@@ -14,31 +14,36 @@ def replica_mean(values):
     return values if replica.num_replicas_in_sync == 1 else replica.all_reduce("mean", values)
 
 
-class BatchNormalization(layers.BatchNormalization):
-    """Batch normalization of images by TensorFlow's fused operation, as Keras 2 computes it.
+def batch_normalization() -> layers.BatchNormalization:
+    """Build Keras's batch normalization of images, which computes as Keras 2 did.
 
-    Keras 3 strings together a dozen passes over the images, in float32 whatever the
-    precision, and leaves Bessel's correction out of the moving variance.
+    It does so by TensorFlow's fused operation. Keras 3 strings together a dozen passes over the
+    images, in float32 whatever the precision, and leaves Bessel's correction out of the moving
+    variance. This layer alone computes so: what Keras saves, loads or clones of it is its own.
 
     Ioffe and Szegedy 2015, arXiv:1502.03167.
     """
+    layer = layers.BatchNormalization()
 
-    def call(self, inputs, training=None, mask=None):
+    def call(inputs, training=None, mask=None):
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs,
-            self.gamma,
-            self.beta,
-            self.moving_mean,
-            self.moving_variance,
-            epsilon=self.epsilon,
+            layer.gamma,
+            layer.beta,
+            layer.moving_mean,
+            layer.moving_variance,
+            epsilon=layer.epsilon,
             is_training=bool(training),
-            exponential_avg_factor=1 - self.momentum,
+            exponential_avg_factor=1 - layer.momentum,
         )
         if training:
             mean, variance = replica_mean([mean, variance])
-            self.moving_mean.assign(mean)
-            self.moving_variance.assign(variance)
+            layer.moving_mean.assign(mean)
+            layer.moving_variance.assign(variance)
         return outputs
+
+    layer.call = call
+    return layer
 
 
 class Adversarial(keras.Model):
@@ -76,6 +81,7 @@ class Adversarial(keras.Model):
         return self.generator.non_trainable_weights + self.discriminator.weights
 
 
+@keras.utils.register_keras_serializable("improved_gans")
 class RMSprop(keras.optimizers.Optimizer):
     """RMSprop as Keras 2 computes it, for the chapter's learning rates to mean the same.
 
@@ -86,13 +92,24 @@ class RMSprop(keras.optimizers.Optimizer):
     momentum and bias correction (beta1 and both powers 0) it is RMSprop in one operation.
 
     Tieleman and Hinton 2012, lecture 6.5 of Neural Networks for Machine Learning.
+
+    Args:
+        lr, decay, rho, epsilon: as above.
+        settings: of Keras's Optimizer.
     """
 
-    def __init__(self, lr: float, decay: float = 0.0, rho: float = 0.9, epsilon: float = 1e-7):
-        super().__init__(keras.optimizers.schedules.InverseTimeDecay(lr, 1, decay))
-        self.rho = rho
-        self.epsilon = epsilon
+    def __init__(
+        self, lr: float, decay: float = 0.0, rho: float = 0.9, epsilon: float = 1e-7, **settings
+    ):
+        schedule = keras.optimizers.schedules.InverseTimeDecay(lr, 1, decay)
+        super().__init__(schedule, **{"name": "rmsprop"} | settings)
+        self.constants = {"lr": lr, "decay": decay, "rho": rho, "epsilon": epsilon}
         self.momenta, self.velocities = [], []
+
+    def get_config(self) -> dict:
+        settings = super().get_config()
+        del settings["learning_rate"]
+        return self.constants | settings
 
     def build(self, variables):
         if not self.built:
@@ -110,8 +127,8 @@ class RMSprop(keras.optimizers.Optimizer):
             beta2_power=0.0,
             lr=learning_rate,
             beta1=0.0,
-            beta2=self.rho,
-            epsilon=self.epsilon,
+            beta2=self.constants["rho"],
+            epsilon=self.constants["epsilon"],
             grad=gradient,
         )
 
