@@ -1,4 +1,4 @@
-"""One contender of the benchmark, a process that makes training steps on demand.
+"""One contender of a benchmark, a process that makes training steps on demand.
 
     python3 -m benchmarks.contenders ours wgan float32 64
 
@@ -7,12 +7,16 @@ seconds a step; at the end of its input it tells its peak memory in GB.
 """
 
 import resource
-import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from importlib import import_module
+
+from lib import data, keras2
+from lib.plumbing.tf import keras, tf
+from lib.training import distribute
 
 import numpy as np
 
@@ -20,8 +24,41 @@ SEED = 1
 MATRIX_SIDE = 4096
 
 
+class Contender:
+    """A contender's process, as its caller sees it.
+
+    Args:
+        words: its command line.
+        prefix: of the command.
+        env: its environment.
+    """
+
+    def __init__(self, *words, prefix: tuple[str, ...] = (), env: dict | None = None):
+        command = [*prefix, sys.executable, "-m", "benchmarks.contenders", *map(str, words)]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env)
+
+    def ask(self, steps: int) -> None:
+        """Have it make steps; `answer` then gives the seconds a step."""
+        print(steps, file=self.process.stdin, flush=True)
+
+    def answer(self) -> str:
+        """Wait for its next line."""
+        line = self.process.stdout.readline().strip()
+        if not line:
+            sys.exit(f"failed: {' '.join(self.process.args)}")
+        return line
+
+    def close(self) -> float:
+        """Have it end; return its peak memory in GB."""
+        self.process.stdin.close()
+        memory = float(self.answer())
+        self.process.wait()
+        return memory
+
+
 def requests() -> Iterator[None]:
-    """Yields once for each step to make, and does the talking."""
+    """Yield once for each step to make, and do the talking."""
 
     def answer(text):
         print(text, file=sys.__stdout__, flush=True)
@@ -38,11 +75,7 @@ def requests() -> Iterator[None]:
 
 
 def ours(name, precision, batch_size):
-    """The script's own step."""
-    from lib import data, distribute, keras2
-
-    from tensorflow import keras
-
+    """Make the script's own steps."""
     keras.utils.set_random_seed(SEED)
     keras.mixed_precision.set_global_policy(precision)
     script = import_module(f"{name}-mnist")
@@ -64,10 +97,8 @@ class ChapterDraws:
     """Draws as the listings do: with NumPy, from images in float32."""
 
     def __init__(self, batch_size):
-        from lib import data
-
-        x_train, self.y_train = data.load()
-        self.x_train = x_train.astype("float32") / 255
+        dataset = data.load()
+        self.x_train, self.y_train = dataset.x_train.astype("float32") / 255, dataset.y_train
         self.batch_size = batch_size
         self.rows = None
 
@@ -89,14 +120,10 @@ class ChapterDraws:
         return np.eye(10)[np.random.choice(10, self.batch_size)]
 
 
-def keras2(name, precision, batch_size):
-    """The chapter's listing on Keras 2."""
+def keras2_listing(name, batch_size):
+    """Make the steps of the chapter's listing on Keras 2."""
     from tests import keras2_listings
 
-    from lib.tf import tf
-
-    # on, as TensorFlow has it by itself
-    tf.config.optimizer.set_experimental_options({"dependency_optimization": True})
     keras2_listings.set_random_seed(SEED)
     models, draw = keras2_listings.build(name), ChapterDraws(batch_size)
     for _ in requests():
@@ -104,7 +131,7 @@ def keras2(name, precision, batch_size):
 
 
 def torch(name, precision, batch_size, variant):
-    """The same networks and algorithm in PyTorch."""
+    """Make steps of the same networks and algorithm in PyTorch."""
     from benchmarks import torch_gans
 
     step = torch_gans.step(name, precision, batch_size, variant, SEED)
@@ -113,9 +140,7 @@ def torch(name, precision, batch_size, variant):
 
 
 def matmul(precision):
-    """The product of two square matrices, as fast as TensorFlow multiplies."""
-    from lib.tf import tf
-
+    """Multiply two square matrices, as fast as TensorFlow does."""
     dtype = precision.removeprefix("mixed_")
     factors = tf.cast(tf.random.normal((2, MATRIX_SIDE, MATRIX_SIDE), seed=SEED), dtype)
     product = tf.function(tf.linalg.matmul)
@@ -124,7 +149,6 @@ def matmul(precision):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the caller, who ends this
     kind, *words = sys.argv[1:]
     with redirect_stdout(sys.stderr):  # the scripts print too
         globals()[kind](*[int(word) if word.isdigit() else word for word in words])

@@ -4,12 +4,11 @@ from importlib import import_module
 from math import prod
 
 from lib import data
-
-import tensorflow as tf
+from lib.plumbing.tf import tf
 
 
 def count(function: tf.types.experimental.ConcreteFunction) -> int:
-    """Multiplications and additions of all convolutions and matrix products of a graph.
+    """Count multiplications and additions of all convolutions and matrix products of a graph.
 
     Args:
         function: a concrete function; all its shapes are static.
@@ -18,7 +17,7 @@ def count(function: tf.types.experimental.ConcreteFunction) -> int:
 
 
 def _needed(graph) -> set:
-    """What is executed: gradients that nobody uses are in the graph, but never run."""
+    """Return what is executed: gradients that nobody uses are in the graph, but never run."""
     needed = set()
     open_ends = [tensor.op for tensor in graph.outputs]
     open_ends += [op for op in graph.get_operations() if op.op_def.is_stateful]
@@ -49,7 +48,7 @@ def _operation(op) -> int:
 
 
 def of_step(name: str, batch_size: int) -> int:
-    """Operations of one step of `name`: wgan, lsgan, ..."""
+    """Count the operations of one step of `name`: wgan, lsgan, ..."""
     script = import_module(f"{name}-mnist")
     params = script.parser.parse_args([])
     generator, discriminator, adversarial = script.build_models(params, data.load())

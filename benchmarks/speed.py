@@ -8,7 +8,6 @@ within a round.
 import argparse
 import os
 import platform
-import subprocess
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -16,15 +15,19 @@ from importlib.util import find_spec
 from statistics import median
 
 from benchmarks import contenders, flops
-from lib import cli, flag_types, flags, folder, signals
+from benchmarks.tables import markdown
+from lib.program.flags import OneLineParser, whole_number
+from lib.training.folder import processor
 
 GANS = ("dcgan", "cgan", "wgan", "lsgan", "acgan")
+TORCH_GANS = ("wgan", "lsgan")
 PRECISIONS = ("float32", "mixed_bfloat16")
+PRODUCT = 2 * contenders.MATRIX_SIDE**3  # operations of a product of two matrices
 TURN_SECONDS = 1.0
 
 
-class Contender:
-    """A process of benchmarks.contenders, started and past its first step.
+class Racer(contenders.Contender):
+    """A contender that is past its first step, and takes turns.
 
     Attributes:
         first: seconds from the start of the process to its first finished step.
@@ -33,85 +36,58 @@ class Contender:
     """
 
     def __init__(self, *words):
-        command = [sys.executable, "-m", "benchmarks.contenders", *map(str, words)]
         started = time.perf_counter()
-        self.process = signals.start(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._answer()
+        super().__init__(*words)
+        self.answer()
         self.first = time.perf_counter() - started
         self.seconds = []
-        self.steps = max(1, round(TURN_SECONDS / self._step(2)))  # past what is made once
-
-    def _answer(self) -> str:
-        line = self.process.stdout.readline().strip()
-        if not line:
-            sys.exit(f"failed: {' '.join(self.process.args)}")
-        return line
-
-    def _step(self, steps: int) -> float:
-        print(steps, file=self.process.stdin, flush=True)
-        return float(self._answer())
+        self.ask(2)  # past what is made once
+        self.steps = max(1, round(TURN_SECONDS / float(self.answer())))
 
     def turn(self) -> None:
-        self.seconds.append(self._step(self.steps))
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.memory = float(self._answer())
-        self.process.wait()
+        """Take a second's steps."""
+        self.ask(self.steps)
+        self.seconds.append(float(self.answer()))
 
 
-def race(entries: dict[str, tuple], rounds: int) -> dict[str, Contender]:
+def race(entries: dict[str, tuple], rounds: int) -> dict[str, Racer]:
     """Start the contenders one after the other, then let them take turns."""
     field = {}
     for label, words in entries.items():
         print(f"  starting {label}", file=sys.stderr)
-        field[label] = Contender(*words)
+        field[label] = Racer(*words)
     for number in range(rounds):
         for contender in list(field.values())[:: 1 if number % 2 else -1]:
             contender.turn()
     for contender in field.values():
-        contender.close()
+        contender.memory = contender.close()
     return field
 
 
-def ratio(one: Contender, other: Contender) -> float:
-    """How many times as long `one` takes."""
+def ratio(one: Racer, other: Racer) -> float:
+    """Return how many times as long `one` takes."""
     return median(a / b for a, b in zip(one.seconds, other.seconds, strict=True))
 
 
-def share(contender: Contender, operations: int, peak: Contender) -> float:
-    """The share of the speed of a matrix product."""
-    product = 2 * contenders.MATRIX_SIDE**3
-    return operations / product / ratio(contender, peak)
-
-
-def main_table(name: str, batch_size: int, rounds: int) -> list[str]:
-    """Rows of one GAN: who, ms a step, images a second, ratios, share of the peak, ..."""
-    entries = {
-        "matmul float32": ("matmul", "float32"),
-        "matmul bfloat16": ("matmul", "mixed_bfloat16"),
-        "Keras 2, the chapter's way": ("keras2", name, "float32", batch_size),
-    }
+def main_rows(name: str, batch_size: int, rounds: int) -> list[list]:
+    """Return rows of one GAN: who, ms a step, images a second, ratios, share of the peak, ..."""
+    entries = {f"matmul, {precision}": ("matmul", precision) for precision in PRECISIONS}
+    entries["Keras 2, the chapter's way"] = ("keras2_listing", name, batch_size)
     for precision in PRECISIONS:
         entries[f"ours, {precision}"] = ("ours", name, precision, batch_size)
-    if name in ("wgan", "lsgan") and find_spec("torch"):
+    if name in TORCH_GANS and find_spec("torch"):
         for precision in PRECISIONS:
             for variant in ("eager", "channels_last", "compiled"):
                 label = f"PyTorch {variant}, {precision}"
                 entries[label] = ("torch", name, precision, batch_size, variant)
     field = race(entries, rounds)
-    peaks = [field.pop(f"matmul {dtype}") for dtype in ("float32", "bfloat16")]
+    peaks = [field.pop(f"matmul, {precision}") for precision in PRECISIONS]
     ours = [field[f"ours, {precision}"] for precision in PRECISIONS]
     operations = flops.of_step(name, batch_size)
-    speeds = [2 * contenders.MATRIX_SIDE**3 / median(peak.seconds) / 1e9 for peak in peaks]
+    speeds = [f"{PRODUCT / median(peak.seconds) / 1e9:.0f}" for peak in peaks]
     print(
         f"{name}: {operations / 1e9:.1f} GFLOP a step; "
-        f"matmul {speeds[0]:.0f} GFLOP/s in float32, {speeds[1]:.0f} in bfloat16",
+        f"matmul {speeds[0]} GFLOP/s in float32, {speeds[1]} in bfloat16",
         flush=True,
     )
     # The fastest PyTorch in each precision stands for it.
@@ -125,34 +101,30 @@ def main_table(name: str, batch_size: int, rounds: int) -> list[str]:
     rows = []
     for label, contender in field.items():
         seconds = median(contender.seconds)
-        peak = peaks["bfloat16" in label]
-        rows.append(
-            f"| {name} | {label} | {1e3 * seconds:.0f} | {images / seconds:.0f} "
-            f"| {ratio(contender, ours[0]):.2f} | {ratio(contender, ours[1]):.2f} "
-            f"| {share(contender, operations, peak):.0%} "
-            f"| {contender.first:.1f} | {contender.memory:.2f} |"
-        )
+        share = operations / PRODUCT / ratio(contender, peaks["bfloat16" in label])
+        ratios = [f"{ratio(contender, own):.2f}" for own in ours]
+        speed = [f"{1e3 * seconds:.0f}", f"{images / seconds:.0f}"]
+        costs = [f"{contender.first:.1f}", f"{contender.memory:.2f}"]
+        rows.append([name, label, *speed, *ratios, f"{share:.0%}", *costs])
     return rows
 
 
-def growth_row(name: str, sizes: list[int], rounds: int) -> str:
-    """A row of one GAN: ms a step at each batch size, and how long the chapter's way takes."""
-    cells = []
+def growth_row(name: str, sizes: list[int], rounds: int) -> list[str]:
+    """Return a row of one GAN: ms a step at each batch size, and how long the chapter's way takes."""
+    cells = [name]
     for size in sizes:
         entries = {"ours": ("ours", name, "float32", size)}
         if size == sizes[0]:
-            entries["chapter"] = ("keras2", name, "float32", size)
+            entries["chapter"] = ("keras2_listing", name, size)
         field = race(entries, rounds)
-        cells.append(f"{1e3 * median(field['ours'].seconds):.1f}")
+        cells += [f"{1e3 * median(racer.seconds):.1f}" for racer in field.values()]
         if "chapter" in field:
-            chapter = field["chapter"]
-            cells.append(f"{1e3 * median(chapter.seconds):.1f}")
-            cells.append(f"{ratio(chapter, field['ours']):.2f}")
-    return f"| {name} | {' | '.join(cells)} |"
+            cells.append(f"{ratio(field['chapter'], field['ours']):.2f}")
+    return cells
 
 
 def machine() -> str:
-    """The machine, the versions and the seed."""
+    """Return the machine, the versions and the seed."""
     versions = []
     for package in ("tensorflow", "keras", "tf_keras", "numpy", "torch"):
         try:
@@ -160,28 +132,9 @@ def machine() -> str:
         except PackageNotFoundError:
             versions.append(f"no {package}")
     return (
-        f"{os.cpu_count()} cores of {folder.processor()}, "
-        f"{platform.system()}, Python {platform.python_version()}, {', '.join(versions)}, "
-        f"seed {contenders.SEED}"
+        f"{os.cpu_count()} cores of {processor()}, {platform.system()}, "
+        f"Python {platform.python_version()}, {', '.join(versions)}, seed {contenders.SEED}"
     )
-
-
-def main() -> None:
-    parser = flags.OneLineParser(__doc__)
-    parser.add_argument("--gans", nargs="+", choices=GANS, default=GANS)
-    positive, size = flag_types.whole_number(1), flag_types.whole_number(1, 4096)
-    parser.add_argument("--batch-size", type=size, default=64, help="of the main table (64)")
-    parser.add_argument(
-        "--sizes",
-        nargs="+",
-        type=size,
-        default=[1, 64, 512],
-        help="batches of the growth table",
-    )
-    parser.add_argument("--rounds", type=positive, default=7, help="turns of each contender (7)")
-    args = parser.parse_args()
-    with cli.one_line_errors(parser), signals.leaving():
-        compare(args)
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -189,23 +142,29 @@ def compare(args: argparse.Namespace) -> None:
     print(f"{machine()}, {args.rounds} rounds")
     if not find_spec("torch"):
         print("PyTorch is left out: pip install torch==2.13.0 brings it in")
-    rows = []
-    for name in args.gans:
-        rows += main_table(name, args.batch_size, args.rounds)
-    print(f"\nBatches of {args.batch_size}:\n")
-    print(
-        "| GAN | contender | ms a step | real images a second | time to ours, float32 "
-        "| time to ours, bfloat16 | share of matmul's speed | first step, s | memory, GB |"
-    )
-    print("| --- | --- |" + " ---: |" * 7)
-    print(*rows, sep="\n")
+    rows = [row for name in args.gans for row in main_rows(name, args.batch_size, args.rounds)]
+    heads = ["GAN", "contender", "ms a step", "real images a second", "time to ours, float32"]
+    heads += ["time to ours, bfloat16", "share of matmul's speed", "first step, s", "memory, GB"]
+    print(f"\nBatches of {args.batch_size}:\n\n{markdown(heads, rows, left=2)}")
     smallest, *larger = sizes = sorted({*args.sizes})
+    heads = ["GAN", f"batch {smallest}", f"Keras 2, batch {smallest}", "its time to ours"]
+    heads += [f"batch {size}" for size in larger]
+    rows = [growth_row(name, sizes, args.rounds) for name in args.gans]
     print("\nMilliseconds a step as the batch grows, ours in float32:\n")
-    heads = [f"batch {smallest}", f"Keras 2, batch {smallest}", "its time to ours"]
-    print(f"| GAN | {' | '.join([*heads, *(f'batch {size}' for size in larger)])} |")
-    print("| --- |" + " ---: |" * (len(sizes) + 2))
-    for name in args.gans:
-        print(growth_row(name, sizes, args.rounds), flush=True)
+    print(markdown(heads, rows))
+
+
+def main() -> None:
+    """Read the flags, and compare."""
+    parser = OneLineParser(__doc__)
+    positive, size = whole_number(1), whole_number(1, 4096)
+    add = parser.add_argument
+    add("--gans", nargs="+", choices=GANS, default=GANS)
+    add("--batch-size", type=size, default=64, help="of the main table (64)")
+    sizes = {"type": size, "default": [1, 64, 512]}
+    add("--sizes", nargs="+", **sizes, help="batches of the growth table")
+    add("--rounds", type=positive, default=7, help="turns of each contender (7)")
+    compare(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -343,7 +343,10 @@ def sample_inputs(
     if any(swept) and not interpolate:
         same = np.zeros_like(row) if all(swept) else row if swept[0] else col
         noise, labels = tf.gather(noise, same), tf.gather(labels, same)
-    given = [ramp if code is None else np.full(count, code) for code, ramp in zip(codes, ramps, strict=True)]
+    given = [
+        ramp if code is None else np.full(count, code)
+        for code, ramp in zip(codes, ramps, strict=True)
+    ]
     return [noise, labels, *(code.astype(np.float32)[:, np.newaxis] for code in given)]
 
 

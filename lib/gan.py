@@ -240,9 +240,10 @@ def draw_images(generator, inputs: list, batch_size: int = 32) -> np.ndarray:
     Raises:
         UserError: pixels are not finite.
     """
-    if len(inputs) == 1:
-        (inputs,) = inputs
-    images = generator.predict(inputs, batch_size=batch_size, verbose=0)
+    batches = [np.split(values, range(batch_size, len(values), batch_size)) for values in inputs]
+    images = np.concatenate(
+        [generator([*batch], training=False) for batch in zip(*batches, strict=True)]
+    )
     if not np.isfinite(images).all():
         raise UserError(
             "the generator's weights are so large that its pixels are not finite: give another "

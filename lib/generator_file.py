@@ -93,7 +93,9 @@ def without_defaults(description: dict) -> dict:
 
     So other versions of Keras, which lack some of the arguments, can read it.
     """
-    kind = getattr(import_module(description.get("module", "keras.layers")), description["class_name"])
+    kind = getattr(
+        import_module(description.get("module", "keras.layers")), description["class_name"]
+    )
     known = inspect.signature(kind).parameters
     config = {}
     for name, value in description["config"].items():

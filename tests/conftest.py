@@ -48,14 +48,14 @@ evaluate_few_real = cache(partial(evaluation.evaluate_real, count=1000))
 
 @pytest.fixture
 def few_images(monkeypatch):
-    """Scores of 1,000 images instead of 10,000; those of real images are taken once."""
+    """Score 1,000 images instead of 10,000, and real images once."""
     monkeypatch.setattr(evaluation, "evaluate", evaluate_few)
     monkeypatch.setattr(evaluation, "evaluate_real", evaluate_few_real)
 
 
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory):
-    """The file of a small generator."""
+    """Return the file of a small generator."""
     path = tmp_path_factory.mktemp("generator") / "plain.h5"
     generator_file.save(gan.generator(keras.Input((100,)), 8), path)
     return path
@@ -63,7 +63,7 @@ def plain(tmp_path_factory):
 
 @pytest.fixture
 def without_tensorflow(tmp_path, monkeypatch):
-    """The environment of programs in which importing TensorFlow has them interrupted."""
+    """Have programs interrupt themselves when they import TensorFlow."""
     (tmp_path / "tensorflow.py").write_text(
         "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n"
     )
@@ -72,7 +72,7 @@ def without_tensorflow(tmp_path, monkeypatch):
 
 @pytest.fixture
 def refusal(tmp_path, monkeypatch, capfd):
-    """Return what runs a script with flags in tmp_path, where it is to refuse them; returns its line."""
+    """Return what runs a script in tmp_path, where it has to refuse its flags; returns its line."""
     monkeypatch.chdir(tmp_path)
 
     def run(name, *arguments):

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ def main(parser: Parser, build_and_train_models: Callable[[Namespace], None]) ->
             began = read_progress(run_folder(params)).began
             names = {"output_dir": params.output_dir, "model_name": params.model_name}
             params = parser.parse_args(**began["parameters"] | names)
+        params.command = sys.argv[0]
         if params.precision == "mixed_bfloat16" and not has_bfloat16():
             raise UserError("--precision=mixed_bfloat16 is slow here: no GPU or processor has it")
         keras.utils.set_random_seed(params.seed)

@@ -31,7 +31,7 @@ def classification_accuracy_score(images: np.ndarray, digits: np.ndarray, seed: 
 def train(images: np.ndarray, digits: np.ndarray, seed: int) -> keras.Model:
     """Train a small classifier of digits, always by the same recipe.
 
-    It draws from streams of its own and leaves every global one as it is.
+    It draws from random streams of its own, and leaves every global one as it is.
 
     Args:
         images: float32 (N, 28, 28, 1) in [0, 1].

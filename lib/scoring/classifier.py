@@ -36,7 +36,7 @@ def float32() -> Iterator[None]:
 
 @float32()
 def build() -> keras.Model:
-    """The network with random weights, 190,000 of them.
+    """Build the network with random weights, 190,000 of them.
 
     Returns:
         A Model of images, float32 (None, 28, 28, 1) in [0, 1]. Outputs, float32: `features`
@@ -61,7 +61,7 @@ def build() -> keras.Model:
 
 @functools.cache
 def load() -> keras.Model:
-    """The network with the shipped weights; the same object at every call.
+    """Return the network with the shipped weights; the same object at every call.
 
     Raises:
         UserError: the file of the weights is missing or damaged.
@@ -108,7 +108,7 @@ def train(x_train: np.ndarray, y_train: np.ndarray, epochs: int = EPOCHS) -> ker
 
 
 def accuracy(model: keras.Model) -> float:
-    """The share of MNIST's test images that the network takes for the digit they are."""
+    """Return the share of MNIST's test images that the network takes for the digit they are."""
     x_test, y_test = data.load_test()
     _, probabilities = model.predict(x_test / np.float32(255), verbose=0)
     return float((probabilities.argmax(axis=1) == y_test.argmax(axis=1)).mean())
@@ -119,7 +119,6 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     model = train(*data.load()[:2])
     print(f"accuracy on the test images: {accuracy(model):.2%}")
-    WEIGHTS.parent.mkdir(exist_ok=True)
     with atomic(WEIGHTS) as path:
         model.save_weights(path)
     print(f"wrote {WEIGHTS}")

@@ -23,97 +23,109 @@ def evaluate(generator: keras.Model, seed: int, count: int = 10_000, quick: bool
     """Score a generator's images.
 
     Args:
-        generator: of noise, or of noise and one-hot labels; then the digits of the test images
-            are requested, and scored as such too.
-        seed: of the noise, and of the classification accuracy score's classifier.
-        count: how many images to draw, 1,000 to 10,000. Only scores of equal counts can be
-            compared: they are scored against as many test images.
+        generator: of noise; of noise and one-hot labels, which is asked for the digits of the test
+            images, and scored on those too; or InfoGAN's, whose categories and codes are drawn.
+        seed: of the inputs, and of the classification accuracy score's classifier.
+        count: how many images to draw, 1,000 to 10,000. They are scored against as many test
+            images, so only scores of equal counts can be compared.
         quick: leave out the classification accuracy score, which takes longer than all others.
 
     Returns:
-        Python numbers and lists of ten, for the digits from 0 to 9: `count`,
-        `frechet_distance`, `mnist_score`, `precision`, `coverage`, `recall`, `digit_shares`,
-        their `total_variation` distance from those of the test images; where digits are
-        requested, `accuracy` and `digit_accuracy`, `classification_accuracy_score`, `diversity`
-        and `digit_diversity`, a share of that of the test images. Numbers are NaN where they are
-        undefined for images that are not finite.
+        Python numbers, and lists of ten for the digits from 0 to 9: `count`, `frechet_distance`,
+        `mnist_score`, `precision`, `coverage`, `recall`, `digit_shares`, their `total_variation`
+        distance from those of the test images. Where digits are requested, also `accuracy`,
+        `digit_accuracy`, `diversity` and `digit_diversity` as shares of the test images', and
+        `classification_accuracy_score`. Where images are not finite, a number may be NaN.
 
     Raises:
-        UserError: the generator doesn't draw MNIST's digits, or a count out of range.
+        UserError: the generator doesn't draw MNIST's digits, or the count is out of range.
     """
-    _check_count(count)
+    check_count(count)
     require_mnist(generator)
-    latent_size, num_labels = data.input_widths(generator)
+    latent_size, num_labels, num_codes = data.input_widths(generator)
     rng = tf.random.Generator.from_seed(seed)
     inputs = data.sample_noise(rng, count, latent_size)
     requested = None
-    if num_labels:
-        _, requested = _reference(count)
+    if num_codes:  # categories are no digits
+        codes = [rng.uniform([count, 1]) for _ in range(num_codes)]
+        inputs = [inputs, data.sample_labels(rng, count, num_labels), *codes]
+    elif num_labels:
+        _, requested = reference(count)
         inputs = [inputs, tf.one_hot(requested, formulas.DIGITS)]
     images = generator.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
-    return _evaluate(images, requested, None if quick else seed)
-
-
-def require_mnist(generator: keras.Model) -> None:
-    """Raise a UserError where the generator can't be scored.
-
-    It doesn't draw MNIST's digits, or the classifier's weights are damaged.
-    """
-    classifier.load()
-    _, num_labels = data.input_widths(generator)
-    if generator.output_shape[1:] != (28, 28, 1) or num_labels not in (0, formulas.DIGITS):
-        raise UserError("scores are for MNIST: 28 x 28 images, and 10 labels where there are any")
+    return score(images, requested, None if quick else seed)
 
 
 def evaluate_real(seed: int, count: int = 10_000) -> dict:
-    """The scores of real training images, the best that can be had, as `evaluate` gives them.
+    """Score real training images, the best that can be had, as `evaluate` scores a generator's.
 
     Args:
-        seed: of which images are drawn, each at most once, and of the classification accuracy score's classifier. Their
-            labels count as requested.
+        seed: of the choice of images, each at most once, and of the classification accuracy
+            score's classifier. Their labels count as requested.
         count: as in `evaluate`.
 
     Raises:
-        UserError: a count out of range.
+        UserError: the count is out of range.
     """
-    _check_count(count)
-    x_train, y_train = data.load()
+    check_count(count)
+    x_train, y_train = data.load()[:2]
     rows = np.random.default_rng(seed).choice(len(x_train), count, replace=False)
-    return _evaluate(x_train[rows] / np.float32(255), y_train[rows].argmax(axis=1), seed)
+    return score(x_train[rows] / np.float32(255), y_train[rows].argmax(axis=1), seed)
 
 
-def _check_count(count):
+def check_count(count: int) -> None:
+    """Raise a UserError where there are no scores of so many images."""
     if not 1000 <= count <= 10_000:
         raise UserError(f"{count} images can't be scored: take from 1000 to 10000")
 
 
-def _evaluate(images, requested, seed) -> dict:
-    count = len(images)
+def require_mnist(generator: keras.Model) -> None:
+    """Raise a UserError where a generator draws no digits, or the classifier's file is damaged."""
+    classifier.load()
+    _, num_labels, num_codes = data.input_widths(generator)
+    known = num_codes or num_labels in (0, formulas.DIGITS)
+    if generator.output_shape[1:] != (28, 28, 1) or not known:
+        raise UserError("scores are for MNIST: 28 x 28 images, and 10 labels where there are any")
+
+
+def score(images: np.ndarray, requested: np.ndarray | None, seed: int | None) -> dict:
+    """Score images, float32 (N, 28, 28, 1) in [0, 1].
+
+    Args:
+        images: 1,000 to 10,000.
+        requested: the digit that each is to be, (N,); None where none was asked for.
+        seed: of the classification accuracy score's classifier; None leaves that score out.
+
+    Returns:
+        As `evaluate`.
+    """
     features, probabilities = classify(images)
-    real, digits = _reference(count)
+    real, digits = reference(len(images))
     shares = formulas.digit_shares(probabilities)
-    result = {
-        "count": count,
+    scores = {
+        "count": len(images),
         "frechet_distance": formulas.frechet_distance(real, features),
         "mnist_score": formulas.mnist_score(probabilities),
         **neighbour_scores(real, features),
         "digit_shares": shares.tolist(),
-        "total_variation": formulas.total_variation(shares, np.bincount(digits) / count),
+        "total_variation": formulas.total_variation(shares, np.bincount(digits) / len(digits)),
     }
     if requested is not None:
-        relative = formulas.diversity(features, requested) / formulas.diversity(real, digits)
-        result["accuracy"] = formulas.accuracy(probabilities, requested)
-        result["digit_accuracy"] = formulas.digit_accuracy(probabilities, requested).tolist()
+        diversity = formulas.diversity(features, requested) / formulas.diversity(real, digits)
+        scores |= {
+            "accuracy": formulas.accuracy(probabilities, requested),
+            "digit_accuracy": formulas.digit_accuracy(probabilities, requested).tolist(),
+            "diversity": float(diversity.mean()),
+            "digit_diversity": diversity.tolist(),
+        }
         if seed is not None:
-            name = "classification_accuracy_score"
-            result[name] = classification_accuracy_score(images, requested, seed)
-        result["diversity"] = float(relative.mean())
-        result["digit_diversity"] = relative.tolist()
-    return result
+            accuracy = classification_accuracy_score(images, requested, seed)
+            scores["classification_accuracy_score"] = accuracy
+    return scores
 
 
 def neighbour_scores(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
-    """`precision`, `coverage` and `recall`, each of features (N, 128) and (M, 128) as it takes them.
+    """Compute `precision`, `coverage` and `recall` of features (N, 128) and (M, 128).
 
     Precision takes them scaled to length 1. Grey, white and blurred images have short features,
     amid those of the digits, where a few ambiguous digits have balls wide enough to hold them all.
@@ -125,8 +137,8 @@ def neighbour_scores(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
     }
 
 
-def _reference(count):
-    """Features (count, 128) and digits (count,) of the test images to compare with."""
+def reference(count: int) -> list[np.ndarray]:
+    """Return features (count, 128) and digits (count,) of the test images to compare with."""
     # Evenly spaced: the first 5,000 are unlike the last, and harder, with 28 of the classifier's 41
     # errors. Against them real images have a precision of 0.82, against the others 0.68.
     rows = np.arange(count) * 10_000 // count
@@ -134,14 +146,14 @@ def _reference(count):
 
 
 @functools.cache
-def test_set():
-    """Features (10000, 128) and digits (10000,) of MNIST's test images."""
+def test_set() -> tuple[np.ndarray, np.ndarray]:
+    """Return features (10000, 128) and digits (10000,) of MNIST's test images."""
     x_test, y_test = data.load_test()
     return classify(x_test / np.float32(255))[0], y_test.argmax(axis=1)
 
 
 def classify(images: np.ndarray) -> list[np.ndarray]:
-    """What the classifier makes of images, float32 (N, 28, 28, 1) in [0, 1].
+    """Have the classifier look at images, float32 (N, 28, 28, 1) in [0, 1].
 
     Returns:
         Features (N, 128) and probabilities (N, 10), float64; NaN for images that are not finite.

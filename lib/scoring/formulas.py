@@ -9,7 +9,7 @@ DIGITS = 10
 
 
 def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
-    """The Fréchet distance between Gaussians fitted to two sets of features.
+    """Compute the Fréchet distance between Gaussians fitted to two sets of features.
 
     |m_r - m_f|^2 + tr(C_r + C_f - 2 (C_r C_f)^1/2), the formula of the FID (Heusel et al. 2017,
     arXiv:1706.08500, eq. 6). Taken from the MNIST classifier's features, it can't be compared
@@ -33,7 +33,7 @@ def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
 
 
 def mnist_score(probabilities: np.ndarray) -> float:
-    """exp(E KL(p(y|x) || p(y))), the Inception Score with the MNIST classifier in its place.
+    """Compute exp(E KL(p(y|x) || p(y))), the Inception Score with the MNIST classifier in its place.
 
     Salimans et al. 2016, arXiv:1606.03498, section 4; over all images at once.
 
@@ -51,7 +51,7 @@ def mnist_score(probabilities: np.ndarray) -> float:
 
 
 def precision(real: np.ndarray, fake: np.ndarray, k: int = 3) -> float:
-    """The share of fakes in the manifold of the real images: a generator's fidelity.
+    """Compute the share of fakes in the manifold of the real images: a generator's fidelity.
 
     A manifold is the union of the balls around the points of a set, each as large as the distance
     to its k-th nearest neighbour in the set. Kynkäänniemi et al. 2019, arXiv:1904.06991, eq. 1
@@ -69,16 +69,16 @@ def precision(real: np.ndarray, fake: np.ndarray, k: int = 3) -> float:
 
 
 def recall(real: np.ndarray, fake: np.ndarray, k: int = 3) -> float:
-    """The share of real images in the manifold of the fakes: the variety that they span.
+    """Compute the share of real images in the manifold of the fakes: the variety that they span.
 
-    As `precision`, the sets changed over. Far-off fakes have large balls, so that it may rise
-    where fakes get worse.
+    It is `precision` with the sets exchanged. Fakes that lie far off have large balls, so it may
+    rise where fakes get worse.
     """
     return precision(fake, real, k)
 
 
 def coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> float:
-    """The share of real images beside which a fake lies: the variety that the fakes reach.
+    """Compute the share of real images beside which a fake lies: the variety that fakes reach.
 
     Beside means no farther than the image's k-th nearest neighbour among the real ones, so that
     fakes can't widen what they cover. Naeem et al. 2020, arXiv:2002.09797, section 3.2.
@@ -96,19 +96,19 @@ def coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> float:
 
 
 def unit_length(features: np.ndarray) -> np.ndarray:
-    """Features (N, width), each row scaled to a Euclidean length of 1."""
+    """Scale each row of features (N, width) to a Euclidean length of 1."""
     return features / np.linalg.norm(features, axis=1, keepdims=True)
 
 
 def _radii(points, k):
-    """Squared distances (N,) to the k-th nearest of the other points."""
+    """Return squared distances (N,) to the k-th nearest of the other points."""
     # The nearest neighbour of each is itself, at index 0.
     radii = [np.partition(block, k)[:, k] for block in _squared_distances(points, points)]
     return np.concatenate(radii)
 
 
 def _squared_distances(a, b, rows=100):
-    """Squared Euclidean distances (N, M), in blocks that fit the processor's caches."""
+    """Yield squared Euclidean distances (N, M), in blocks that fit the processor's caches."""
     for start in range(0, len(a), rows):
         block = a[start : start + rows]
         squares = np.square(block).sum(axis=1)[:, np.newaxis] + np.square(b).sum(axis=1)
@@ -116,7 +116,7 @@ def _squared_distances(a, b, rows=100):
 
 
 def digit_shares(probabilities: np.ndarray) -> np.ndarray:
-    """The share of images that the classifier takes for each digit: float64 (10,).
+    """Compute the share of images that the classifier takes for each digit: float64 (10,).
 
     Args:
         probabilities: (N, 10). Those that are not finite count for no digit.
@@ -125,12 +125,12 @@ def digit_shares(probabilities: np.ndarray) -> np.ndarray:
 
 
 def total_variation(p: np.ndarray, q: np.ndarray) -> float:
-    """Total variation distance of two distributions, 1 - sum min(p, q): from 0 (equal) to 1."""
+    """Compute the total variation distance of two distributions, 1 - sum min(p, q): from 0 to 1."""
     return float(1 - np.minimum(p, q).sum())
 
 
 def accuracy(probabilities: np.ndarray, digits: np.ndarray) -> float:
-    """How often a classifier sees the digit that it should.
+    """Compute how often a classifier sees the digit that it should.
 
     Args:
         probabilities: (N, 10). Those that are not finite are never right.
@@ -143,8 +143,9 @@ def accuracy(probabilities: np.ndarray, digits: np.ndarray) -> float:
 
 
 def digit_accuracy(probabilities: np.ndarray, requested: np.ndarray) -> np.ndarray:
-    """How often the classifier sees the digit that was requested, after Odena et al. 2017,
-    arXiv:1610.09585, section 4.1.
+    """Compute for each digit how often the classifier sees it where it was requested.
+
+    Odena et al. 2017, arXiv:1610.09585, section 4.1.
 
     Args:
         probabilities: (N, 10).
@@ -158,15 +159,16 @@ def digit_accuracy(probabilities: np.ndarray, requested: np.ndarray) -> np.ndarr
 
 
 def _digits(probabilities):
+    """Return the most probable digits (N,); -1 for rows that are not finite."""
     finite = np.isfinite(probabilities).all(axis=1)
     return np.where(finite, probabilities.argmax(axis=1), -1)
 
 
 def diversity(features: np.ndarray, digits: np.ndarray) -> np.ndarray:
-    """The mean Euclidean distance between two different images of one digit.
+    """Compute the mean Euclidean distance between the features of two images of one digit.
 
-    Takes the features for what Odena et al. 2017, arXiv:1610.09585, section 4.2, measure by
-    MS-SSIM between the images of a class: 0 says that one image is drawn again and again.
+    Odena et al. 2017, arXiv:1610.09585, section 4.2, measure the same by MS-SSIM between the
+    images of a class. 0 says that one image is drawn again and again.
 
     Args:
         features: (N, width).

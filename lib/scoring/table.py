@@ -48,7 +48,7 @@ diversity: distance between images of a digit, as a share of that in the data;
 
 
 def table(rows: dict[str, dict]) -> str:
-    """Scores side by side in plain text, 80 columns wide for two names of up to 16 letters.
+    """Lay scores side by side in plain text, 80 columns wide for two names of up to 16 letters.
 
     Args:
         rows: what `evaluate` and `evaluate_real` return, by the name of what was scored.

@@ -15,6 +15,7 @@ DEFAULTS = {
     "resume": False,
     "overwrite": False,
     "script": None,
+    "command": None,
 }
 # What a resumed run may take otherwise than it began. All other parameters but those of where and
 # how this process runs are the algorithm's.

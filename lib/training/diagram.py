@@ -1,22 +1,40 @@
 """The networks of a run, as text and as a diagram."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
 from lib.plumbing.errors import UserError
 from lib.plumbing.files import atomic
-from lib.plumbing.tf import keras
+from lib.plumbing.tf import keras, tf
 
 
 def write_summaries(models: Iterable[keras.Model], path: Path, show: bool) -> None:
     """Write the models' summaries as text; `show` prints them too."""
-    lines = []
-    for model in models:
-        model.summary(print_fn=lines.append, line_length=80)
+    text = "\n\n".join(map(summary, models)) + "\n"
     with atomic(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
     if show:
-        print(*lines, sep="\n")
+        print(text)
+
+
+def summary(model: keras.Model) -> str:
+    """List a model's layers with the shapes of their outputs and their numbers of parameters.
+
+    Keras's own summary leaves empty frames in a notebook, be it printed or not.
+    """
+    lines = [f'Model: "{model.name}"']
+    for layer in model.layers:
+        shapes = " ".join(str(tuple(tensor.shape)) for tensor in tf.nest.flatten(layer.output))
+        kind = f"{layer.name} ({type(layer).__name__})"
+        lines.append(f"  {kind:<45}{shapes:<45}{layer.count_params():>12,}")
+    for what, weights in (
+        ("trainable", model.trainable_weights),
+        ("not trainable", model.non_trainable_weights),
+    ):
+        count = sum(math.prod(weight.shape) for weight in weights)
+        lines.append(f"{what + ' parameters':<92}{count:>12,}")
+    return "\n".join(lines)
 
 
 def plot_model(generator: keras.Model, discriminator: keras.Model, path: str | Path) -> None:

@@ -111,15 +111,16 @@ def header(folder: Path, draw: data.Sampler, params: Namespace, done: int) -> st
 
 
 def how_to(params: Namespace, *options: str) -> str:
-    """Say how to start this script again with `options`, or how to call lib where there is none."""
-    if not params.script:
-        return "gan.train with " + ", ".join(option.lstrip("-") for option in options)
+    """Say how to start this script again with `options`, or what to do in code of one's own."""
+    if not params.command:
+        settings = (option.lstrip("-").replace("-", "_").partition("=") for option in options)
+        return "; ".join(f"params.{name} = {value or True}" for name, _, value in settings)
     python = Path(sys.executable)
     if Path(shutil.which("python3") or "").parent == python.parent:
         python = "python3"
     elif python.is_relative_to(Path.cwd()):
         python = python.relative_to(Path.cwd())
-    words = [str(python), sys.argv[0]]
+    words = [str(python), params.command]
     if params.output_dir != ".":
         words.append(f"--output-dir={params.output_dir}")
     if "--resume" in options:

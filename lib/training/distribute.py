@@ -148,7 +148,7 @@ def is_chief(training: tf.distribute.MultiWorkerMirroredStrategy) -> bool:
 
 def check_agreement(params: Namespace) -> None:
     """Raise a UserError on every worker unless all were started alike."""
-    own = {"seed", "data", "output_dir", "plot_model", "distribute"}  # each worker's
+    own = {"seed", "data", "output_dir", "plot_model", "distribute", "command"}  # each worker's
     facts = {name: value for name, value in vars(params).items() if name not in own}
     if params.data:
         facts["data"] = hashlib.sha256(Path(params.data).read_bytes()).hexdigest()

@@ -271,5 +271,6 @@ def print_finished(place: Path, params: Namespace, steps: int) -> None:
     path = folder.generator_path(place)
     print(f"finished after step {steps}; more steps with:")
     print(how_to(params, "--resume", f"--train-steps={2 * steps}"))
-    print(f"wrote {path} and {place}{os.sep}; sample with:")
-    print(how_to(params, f"--generator={path}"), flush=True)
+    print(f"wrote {path} and {place}{os.sep}", end="")
+    sample = params.command and f"; sample with:\n{how_to(params, f'--generator={path}')}"
+    print(sample or "", flush=True)

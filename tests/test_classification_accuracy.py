@@ -1,13 +1,12 @@
-"""GAN-train: what a classifier learns from a generator's digits."""
+"""The classification accuracy score: what a classifier learns from a generator's digits."""
 
 import random
 
-from lib import gan_train
+from lib.plumbing.tf import keras, tf
+from lib.scoring import classification_accuracy
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from tensorflow import keras
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +17,14 @@ def digits(mnist):
 
 def test_real_digits_teach_and_wrong_labels_mislead(digits):
     images, right = digits
-    assert gan_train.score(images, right, seed=1) > 0.85
-    assert gan_train.score(images, (right + 1) % 10, seed=1) < 0.05
+    score = classification_accuracy.classification_accuracy_score
+    assert score(images, right, seed=1) > 0.85
+    assert score(images, (right + 1) % 10, seed=1) < 0.05
 
 
 def test_training_repeats_itself_and_disturbs_nothing(digits, monkeypatch):
-    """Whatever global random numbers and precision a run uses, and they go on as they were."""
-    monkeypatch.setattr(gan_train, "BATCHES", 3)
+    """The random streams and the precision of a run change nothing here, nor are they changed."""
+    monkeypatch.setattr(classification_accuracy, "BATCHES", 3)
 
     def draw():
         layer = keras.layers.Dense(3)  # seeded from Python's stream
@@ -33,12 +33,12 @@ def test_training_repeats_itself_and_disturbs_nothing(digits, monkeypatch):
 
     keras.utils.set_random_seed(5)
     expected = draw()
-    plain = gan_train.train(*digits, seed=1).get_weights()
-    other = gan_train.train(*digits, seed=2).get_weights()
+    plain = classification_accuracy.train(*digits, seed=1).get_weights()
+    other = classification_accuracy.train(*digits, seed=2).get_weights()
     keras.utils.set_random_seed(5)
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        again = gan_train.train(*digits, seed=1).get_weights()
+        again = classification_accuracy.train(*digits, seed=1).get_weights()
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.config.set_dtype_policy("float32")
