@@ -240,10 +240,9 @@ def draw_images(generator, inputs: list, batch_size: int = 32) -> np.ndarray:
     Raises:
         UserError: pixels are not finite.
     """
-    batches = [np.split(values, range(batch_size, len(values), batch_size)) for values in inputs]
-    images = np.concatenate(
-        [generator([*batch], training=False) for batch in zip(*batches, strict=True)]
-    )
+    pieces = [np.split(values, range(batch_size, len(values), batch_size)) for values in inputs]
+    batches = zip(*pieces, strict=True) if len(pieces) > 1 else pieces[0]  # as Keras expects them
+    images = np.concatenate([generator(batch, training=False) for batch in batches])
     if not np.isfinite(images).all():
         raise UserError(
             "the generator's weights are so large that its pixels are not finite: give another "

@@ -13,10 +13,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from lib.program import flags
-
-flags.import_quietly(sys.exit)  # TensorFlow
-
 from lib import data, gan, generator_file
 from lib.plumbing.tf import keras
 from lib.scoring import classification_accuracy, evaluation

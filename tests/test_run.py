@@ -1,32 +1,44 @@
-"""Runs that are stopped, killed, repeated, and go wrong."""
+"""Runs: what they record, and that they go on where they were stopped, killed or repeated."""
 
 import csv
-import errno
 import json
 import multiprocessing
 import os
 import random
+import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
-from lib import checkpoint, data, generator_file, record, run
+from lib import gan
+from lib.plumbing.errors import Finished, Stopped, UserError
+from lib.training import record, run
+from lib.training.checkpoints import found
+from lib.training.signals import STOP, stop_requests
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import ROOT, events, main, run_script, train
-from lib.errors import Stopped, UserError
+from helpers import (
+    ROOT,
+    TOY_IMAGES,
+    events,
+    main,
+    results,
+    toy_models,
+    toy_params,
+    toy_run,
+)
 from PIL import Image, ImageSequence
-
-KILLED_STEPS = 20
+from tensorflow import keras
 
 
 def signal_at(step, signum):
-    """Has this process signalled while it works on `step`."""
+    """Return what signals this process while it works on `step`."""
 
     def meddle(current, _models):
         if current == step:
@@ -35,332 +47,356 @@ def signal_at(step, signum):
     return meddle
 
 
-def results(folder, name):
-    """What a run leaves that depends on nothing but seed and hyperparameters."""
-    place = folder / f"{name}_mnist"
-    grids = {path.name: path.read_bytes() for path in place.glob("0*.png")}
-    return grids | {
-        "history": (place / "history.csv").read_text(),
-        "gif": (place / "training.gif").read_bytes(),
-        "events": events(place),
-    }
+def assert_same_weights(models, others):
+    for model, other in zip(models[:2], others[:2], strict=True):
+        for ours, theirs in zip(model.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.fixture(scope="module", params=["wgan", "lsgan"])
-def whole(request, tmp_path_factory, mnist):
-    """An uninterrupted run: its name, folder and generator's weights."""
+def rows(folder):
+    with open(folder / "toy" / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def grids(folder):
+    return sorted(path.name for path in (folder / "toy").glob("0*.png"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Return the folder and the models of a run of 10 steps that was never stopped."""
     folder = tmp_path_factory.mktemp("whole")
-    generator, _, _ = train(request.param, folder, mnist)
-    return request.param, folder, generator.get_weights()
+    return folder, toy_run(folder)
 
 
-def test_resumed_run_equals_the_uninterrupted_one(whole, tmp_path, mnist):
-    name, folder, weights = whole
-    for step, signum in (2, signal.SIGHUP), (4, signal.SIGTERM), (9, signal.SIGINT):
-        resume = ["--resume"] * (step > 2)
-        with pytest.raises(Stopped, match=f"after step {step}.*--resume") as stopped:
-            train(name, tmp_path, mnist, *resume, meddle=signal_at(step, signum))
-        assert stopped.value.status == 128 + signum
-        assert f"{step:05d}.png" in results(tmp_path, name)
-        stopped = generator_file.load(tmp_path / f"{name}_mnist.h5", conditional=False)
-        assert all(np.isfinite(weight).all() for weight in stopped.get_weights())
-    generator, _, _ = train(name, tmp_path, mnist, "--resume")
-    for ours, theirs in zip(generator.get_weights(), weights, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    assert results(tmp_path, name) == results(folder, name)
-
-
-def test_a_run_may_grow(whole, tmp_path, mnist):
-    name, folder, weights = whole
-    train(name, tmp_path, mnist, steps=5)
-    generator, _, _ = train(name, tmp_path, mnist, "--resume", steps=10)
-    for ours, theirs in zip(generator.get_weights(), weights, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    assert results(tmp_path, name) == results(folder, name)
-
-
-def test_a_stopped_run_may_end_where_it_is(tmp_path, mnist):
-    with pytest.raises(Stopped):
-        train("lsgan", tmp_path, mnist, meddle=signal_at(5, signal.SIGINT))
-    stopped = results(tmp_path, "lsgan")
-    train("lsgan", tmp_path, mnist, "--resume", steps=5)
-    assert results(tmp_path, "lsgan") == stopped
-    facts = json.loads((tmp_path / "lsgan_mnist" / "run.json").read_text())
-    assert facts["steps"] == facts["hyperparameters"]["train_steps"] == 5
-
-
-def test_intervals_may_change_on_resume(whole, tmp_path, mnist):
-    name, _, weights = whole
-    train(name, tmp_path, mnist, steps=5)
-    flags = ["--resume", "--save-interval=3", "--log-interval=1"]
-    generator, _, _ = train(name, tmp_path, mnist, *flags, steps=10)
-    for ours, theirs in zip(generator.get_weights(), weights, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    grids = sorted(path.name for path in (tmp_path / f"{name}_mnist").glob("0*.png"))
-    assert grids == [f"{step:05d}.png" for step in (1, 4, 6, 9, 10)]
-    with open(tmp_path / f"{name}_mnist" / "history.csv", newline="") as file:
-        assert [row["step"] for row in csv.DictReader(file)] == list("36789") + ["10"]
-
-
-def test_history_is_complete(whole):
-    name, folder, _ = whole
-    place = folder / f"{name}_mnist"
-    with open(place / "history.csv") as file:
-        rows = list(csv.DictReader(file))
-    names = ["discriminator_loss", "discriminator_accuracy"]
-    names += ["adversarial_loss", "adversarial_accuracy"]
-    names += ["wasserstein_estimate"] * (name == "wgan")
-    assert list(rows[0]) == ["step", *names]
-    assert [row["step"] for row in rows] == ["3", "6", "9", "10"]
-    grids = [(step, "samples") for step in (1, 4, 8, 10)]
-    assert events(place) == sorted(grids + [(s, n) for s in (3, 6, 9, 10) for n in names])
+def test_the_record(whole):
+    folder, _ = whole
+    place = folder / "toy"
+    names = [f"{model}_{what}" for model in ("discriminator", "adversarial") for what in METRICS]
+    assert list(rows(folder)[0]) == ["step", *names]
+    assert [row["step"] for row in rows(folder)] == ["3", "6", "9", "10"]
+    assert grids(folder) == ["00001.png", "00004.png", "00008.png", "00010.png"]
+    samples = [(step, "samples") for step in (1, 4, 8, 10)]
+    scalars = [(step, name) for step in (3, 6, 9, 10) for name in names]
+    assert events(place) == sorted(samples + scalars)
     with Image.open(place / "training.gif") as gif:
         assert gif.n_frames == 4
     with Image.open(place / "losses.png") as image:
         assert image.size == (640, 480)
+    assert (place / "networks.txt").read_text().count('Model: "') == 3
+
+
+METRICS = ("loss", "accuracy")
+
+
+def test_the_facts(whole):
+    facts = json.loads((whole[0] / "toy" / "run.json").read_text())
+    parameters = {"seed": 5, "batch_size": 4, "train_steps": 10, "precision": "float32"}
+    assert parameters.items() <= facts["parameters"].items()
+    assert facts["versions"]["tensorflow"] == tf.__version__
+    assert facts["started"] <= facts["ended"]
+    assert facts["steps_per_second"] > 0
+
+
+def test_the_history_holds_means_over_the_interval(tmp_path):
+    toy_run(tmp_path / "each", train_steps=6, log_interval=1)
+    toy_run(tmp_path / "means", train_steps=6, log_interval=3)
+    each, means = (
+        np.array([[float(value) for value in row.values()] for row in rows(tmp_path / name)])
+        for name in ("each", "means")
+    )
+    np.testing.assert_allclose(means[:, 1:], each[:, 1:].reshape(2, 3, 4).mean(axis=1), rtol=1e-6)
 
 
 def test_a_long_animation_is_thinned_from_its_end(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "MAX_FRAMES", 3)
-    grids = [tmp_path / f"{step:05d}.png" for step in range(1, 9)]
-    for level, grid in enumerate(grids):
-        Image.new("L", (4, 4), 30 * level).save(grid)
-    record.write_gif(grids, tmp_path / "training.gif")
+    pictures = [tmp_path / f"{step:05d}.png" for step in range(1, 9)]
+    for level, picture in enumerate(pictures):
+        Image.new("L", (4, 4), 30 * level).save(picture)
+    record.write_gif(pictures, tmp_path / "training.gif")
     with Image.open(tmp_path / "training.gif") as gif:
         frames = [frame.convert("L").getpixel((0, 0)) for frame in ImageSequence.Iterator(gif)]
     assert frames == [30 * level for level in (1, 4, 7)]
 
 
-def test_history_holds_means_over_the_interval(tmp_path, mnist):
-    train("lsgan", tmp_path / "each", mnist, "--log-interval=1", steps=6)
-    train("lsgan", tmp_path / "means", mnist, "--log-interval=3", steps=6)
-    each, means = (
-        np.genfromtxt(tmp_path / run_ / "lsgan_mnist" / "history.csv", delimiter=",")[1:, 1:]
-        for run_ in ("each", "means")
-    )
-    np.testing.assert_allclose(means, each.reshape(2, 3, 4).mean(axis=1), rtol=1e-6)
-
-
-def test_facts(whole):
-    name, folder, _ = whole
-    facts = json.loads((folder / f"{name}_mnist" / "run.json").read_text())
-    assert facts["hyperparameters"]["seed"] == 5
-    assert facts["hyperparameters"]["batch_size"] == 8
-    assert facts["hyperparameters"]["train_steps"] == 10
-    assert facts["versions"]["tensorflow"] == tf.__version__
-    assert facts["hyperparameters"]["precision"] == "float32"
-    assert facts["started"] <= facts["ended"]
-    assert facts["steps_per_second"] > 0
-
-
-def test_an_unset_seed_is_drawn_recorded_and_resumed(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    flags = ["--batch-size=8", "--train-steps=2", "--log-interval=1"]
-    for place in "one", "two":
-        assert main("lsgan", [*flags, "--output-dir", place], monkeypatch) == 0
-    seeds = [
-        json.loads((tmp_path / place / "lsgan_mnist" / "run.json").read_text())["hyperparameters"]
-        for place in ("one", "two")
-    ]
-    seeds = [hyperparameters["seed"] for hyperparameters in seeds]
-    assert seeds[0] != seeds[1]
-    # what is not given is as the run began
-    arguments = ["--resume", "--train-steps=3", "--output-dir=one"]
-    assert main("lsgan", arguments, monkeypatch) == 0
-    assert "resumed after step 2" in capsys.readouterr().out
-    assert main("lsgan", [*arguments, "--batch-size=16"], monkeypatch) == 2
-    assert "batch_size 8, not 16" in capsys.readouterr().err
-
-
-def test_a_run_is_not_lost_by_a_slip(tmp_path, mnist):
-    train("lsgan", tmp_path, mnist, steps=4)
-    before = results(tmp_path, "lsgan")
-    with pytest.raises(UserError, match="--resume.*--overwrite"):
-        train("lsgan", tmp_path, mnist)
-    with pytest.raises(UserError, match="lr 0.0002, not 0.1"):
-        train("lsgan", tmp_path, mnist, "--resume", "--lr=0.1")
-    with pytest.raises(UserError, match="has taken 4 steps already: give --train-steps=4"):
-        train("lsgan", tmp_path, mnist, "--resume", steps=3)
-    assert results(tmp_path, "lsgan") == before
-    own = [tmp_path / "lsgan_mnist" / name for name in ("notes.txt", "1st-good.png")]
-    for path in own:
-        path.write_text("the user's own")
-    train("lsgan", tmp_path, mnist, "--overwrite", "--seed=6", steps=3)
-    assert all(path.exists() for path in own)
-    assert not (tmp_path / "lsgan_mnist" / "00004.png").exists()
-    shutil.rmtree(tmp_path / "lsgan_mnist")
-    with pytest.raises(UserError, match="--overwrite"):  # the generator is left
-        train("lsgan", tmp_path, mnist)
-
-
-def test_two_processes_on_one_run(tmp_path, mnist):
-    refused = []
-
-    def start_another(step, _models):
-        if step == 2:
-            refused.append(run_script("lsgan", "--resume", cwd=tmp_path))
-
-    train("lsgan", tmp_path, mnist, steps=2, meddle=start_another)
-    assert refused[0].returncode == 2
-    assert "another process trains in lsgan_mnist" in refused[0].stderr
-
-
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
-def test_a_file_system_without_locks(number, tmp_path, mnist, monkeypatch):
-    def refuse(*_):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr("fcntl.flock", refuse)
-    train("lsgan", tmp_path, mnist, steps=1)
-    assert (tmp_path / "lsgan_mnist.h5").exists()
-
-
-def test_divergence_stops_the_run(tmp_path, mnist):
-    with pytest.raises(UserError, match=r"_loss at step \d is not finite") as error:
-        train("lsgan", tmp_path, mnist, "--lr=1e30", "--save-interval=1", steps=50)
-    assert not (tmp_path / "lsgan_mnist.h5").exists()
-    assert "nothing was saved yet" in str(error.value)
-
-
-def spoil(step, models):
-    if step == 6:
-        weight = models[0].weights[0]
-        weight.assign(weight * np.nan)
-
-
 def test_rows_that_come_fast_are_written_together(tmp_path, monkeypatch):
-    table = record.Record(tmp_path, [], 0)
+    table = record.Record(tmp_path, [], [])
     written = []
     for row, now in enumerate((0, 6, 8, 12, 18), 1):
         monkeypatch.setattr(time, "monotonic", lambda now=now: now)
         table.add_row({"step": row, "loss": 0.5})
         written.append(len((tmp_path / "history.csv").read_text().splitlines()) - 1)
-        table.draw()
     assert written == [1, 2, 2, 4, 5]
 
 
-def test_history_shows_how_a_run_diverged(tmp_path, mnist):
-    with pytest.raises(UserError, match="after step 8 is not finite"):
-        train("lsgan", tmp_path, mnist, "--log-interval=1", steps=9, meddle=spoil)
-    rows = (tmp_path / "lsgan_mnist" / "history.csv").read_text().splitlines()
-    assert [row.partition(",")[0] for row in rows[1:]] == list("1234567")
-
-
-def test_a_non_finite_weight_is_never_saved(tmp_path, mnist):
-    with pytest.raises(UserError, match="weight of the generator after step 6.*ckpt-5"):
-        train("lsgan", tmp_path, mnist, "--save-interval=1", steps=7, meddle=spoil)
-    saved = generator_file.load(tmp_path / "lsgan_mnist.h5", conditional=False)
-    assert all(np.isfinite(weight).all() for weight in saved.get_weights())
-    assert not (tmp_path / "lsgan_mnist" / "00006.png").exists()
-
-
-def test_a_full_disk_ends_in_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    flags = ["--batch-size=8", "--save-interval=2", "--log-interval=2"]
-    assert main("lsgan", [*flags, "--train-steps=4"], monkeypatch) == 0
-    generator = (tmp_path / "lsgan_mnist.h5").read_bytes()
-    newest = checkpoint.newest_whole(tmp_path / "lsgan_mnist")
-
-    def small_disk():  # too small for files above 1 MB: the generator and the checkpoint
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))
-
-    grow = ["--resume", "--train-steps=8"]
-    full = run_script("lsgan", *grow, cwd=tmp_path, preexec_fn=small_disk)
-    assert full.returncode == 2
-    assert full.stderr.count("\n") == 1
-    assert "lsgan_mnist.h5: File too large" in full.stderr
-    assert (tmp_path / "lsgan_mnist.h5").read_bytes() == generator
-    assert checkpoint.newest_whole(tmp_path / "lsgan_mnist") == newest
-    assert main("lsgan", grow, monkeypatch) == 0
-    assert "resumed after step 4" in capsys.readouterr().out
-
-
-def test_a_folder_that_is_gone(tmp_path, mnist):
-    def remove_folder(*_):
-        shutil.rmtree(tmp_path / "lsgan_mnist", ignore_errors=True)
-
-    with pytest.raises(FileNotFoundError, match="history"):
-        train("lsgan", tmp_path, mnist, meddle=remove_folder)
-
-
-def test_a_checkpoint_is_due_every_few_minutes(tmp_path, mnist, monkeypatch):
+def test_a_checkpoint_is_due_every_few_minutes(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0)
-    train("lsgan", tmp_path, mnist, "--save-interval=100", steps=3)
-    names = sorted(path.stem for path in (tmp_path / "lsgan_mnist").glob("checkpoints/*.index"))
-    assert names == ["ckpt-2", "ckpt-3"]
+    toy_run(tmp_path, train_steps=3, save_interval=100)
+    assert [Path(prefix).name for prefix in found(tmp_path / "toy")] == ["ckpt-3", "ckpt-2"]
 
 
-def test_ctrl_c_ends_in_one_line(tmp_path):
-    command = [sys.executable, ROOT / "lsgan-mnist.py", "--batch-size=8", "--log-interval=1"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        while not (tmp_path / "lsgan_mnist" / "history.csv").exists():
-            assert process.poll() is None
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate()
-    assert process.returncode == 130
-    assert error.count("\n") == 1
-    assert "--resume" in error
+def test_a_step_is_one_graph(tmp_path):
+    """Calls each model's Python while it is traced, at most twice, and not at each step."""
+    models, calls = toy_models(), []
+    for model in models[1:]:
+        step = model.train_step
+        model.train_step = lambda *args, step=step: calls.append(step) or step(*args)
+    toy_run(tmp_path, models=models)
+    assert len(calls) in (2, 4)
 
 
-def killed_child(folder, resume):
-    """Train in a process that may be killed at any moment."""
-    os.chdir(folder)
-    flags = ["--save-interval=1", "--resume" if resume else "--overwrite"]
-    train("lsgan", ".", first_images(data.load()), *flags, steps=KILLED_STEPS)
+def test_a_terminal_shows_a_bar_with_the_losses(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    toy_run(tmp_path, train_steps=4)
+    last = capsys.readouterr().out.rpartition("4/4")[2]
+    assert "━" in last
+    assert re.search(r"s/step.* - d_loss: \d+\.\d+ - a_loss: \d", last)
 
 
-def first_images(dataset):
-    return data.Dataset(*(array[:512] for array in dataset))
+def test_a_resumed_run_equals_the_uninterrupted_one(whole, tmp_path):
+    folder, models = whole
+    handlers = [signal.getsignal(signum) for signum in STOP]
+    for step, signum in (2, signal.SIGHUP), (4, signal.SIGTERM), (9, signal.SIGINT):
+        with pytest.raises(Stopped, match=f"after step {step}.*resume = True") as stopped:
+            toy_run(tmp_path, signal_at(step, signum), resume=step > 2)
+        assert stopped.value.signum == signum
+        assert [signal.getsignal(signum) for signum in STOP] == handlers
+        assert f"{step:05d}.png" in grids(tmp_path)
+        assert rows(tmp_path)[-1]["step"] == str(step)
+        keras.models.load_model(tmp_path / "toy.h5")  # the generator as it is
+    assert_same_weights(toy_run(tmp_path, resume=True), models)
+    assert results(tmp_path / "toy") == results(folder / "toy")
 
 
-@pytest.mark.slow
-def test_kills_at_random_moments(tmp_path, mnist):
-    """8 kills, half of them while a checkpoint is written; then the result is the same."""
+def test_a_run_may_grow(whole, tmp_path):
+    folder, models = whole
+    toy_run(tmp_path, train_steps=5)
+    assert_same_weights(toy_run(tmp_path, resume=True), models)
+    assert results(tmp_path / "toy") == results(folder / "toy")
+
+
+def test_a_stopped_run_may_end_where_it_is(tmp_path):
+    with pytest.raises(Stopped):
+        toy_run(tmp_path, signal_at(5, signal.SIGINT))
+    stopped = results(tmp_path / "toy")
+    toy_run(tmp_path, resume=True, train_steps=5)
+    assert results(tmp_path / "toy") == stopped
+    facts = json.loads((tmp_path / "toy" / "run.json").read_text())
+    assert facts["steps"] == facts["parameters"]["train_steps"] == 5
+
+
+def test_intervals_may_change_on_resume(whole, tmp_path):
+    toy_run(tmp_path, train_steps=5)
+    models = toy_run(tmp_path, resume=True, save_interval=3, log_interval=1)
+    assert_same_weights(models, whole[1])
+    assert grids(tmp_path) == [f"{step:05d}.png" for step in (1, 4, 6, 9, 10)]
+    assert [row["step"] for row in rows(tmp_path)] == [*"36789", "10"]
+
+
+def test_a_run_is_not_lost_by_a_slip(tmp_path):
+    toy_run(tmp_path, train_steps=4)
+    before = results(tmp_path / "toy"), (tmp_path / "toy.h5").read_bytes()
+    for match, params in (
+        ("--resume.*--overwrite", {}),
+        ("batch_size 4, not 8", {"resume": True, "batch_size": 8}),
+        ("has taken 4 steps already: give --train-steps=4", {"resume": True, "train_steps": 3}),
+        ("is one of None", {"resume": True, "script": "other"}),
+        ("began with other images", {"resume": True, "images": TOY_IMAGES[::-1]}),
+    ):
+        with pytest.raises(UserError, match=match):
+            toy_run(tmp_path, **params)
+    with pytest.raises(Finished):
+        toy_run(tmp_path, resume=True, train_steps=4)
+    assert (results(tmp_path / "toy"), (tmp_path / "toy.h5").read_bytes()) == before
+
+    own = [tmp_path / "toy" / name for name in ("notes.txt", "1st-good.png")]
+    for path in own:
+        path.write_text("the user's own")
+    toy_run(tmp_path, overwrite=True, train_steps=3)
+    assert all(path.exists() for path in own)
+    assert grids(tmp_path) == ["00001.png", "00003.png"]
+    (tmp_path / "toy").rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="toy.h5.*--overwrite"):  # the generator is left
+        toy_run(tmp_path)
+
+
+def test_two_never_write_one_run(tmp_path):
+    """Locks the folder; of two processes, or as here two runs in one, the second is refused."""
+    refused = []
+
+    def start_another(step, _models):
+        for params in {"resume": True}, {"overwrite": True}, {}:
+            with pytest.raises(UserError, match="another process trains in") as error:
+                toy_run(tmp_path, **params)
+            refused.append(error)
+
+    toy_run(tmp_path, start_another, train_steps=2)
+    assert len(refused) == 6
+    toy_run(tmp_path, resume=True, train_steps=3)
+
+
+def test_a_diverging_run_saves_nothing(tmp_path):
+    models = toy_models()
+    models[1].optimizer.constants["lr"] = models[2].optimizer.constants["lr"]
+    with pytest.raises(UserError, match="diverged.*is not finite; nothing was saved yet"):
+        toy_run(tmp_path, spoil_at(1), save_interval=1)
+    assert not (tmp_path / "toy.h5").exists()
+    assert not found(tmp_path / "toy")
+
+
+def spoil_at(step):
+    """Return what makes a weight NaN at a step. Which metrics show it, and when, isn't said."""
+
+    def meddle(current, models):
+        if current == step:
+            weight = models[0].weights[0]
+            weight.assign(weight * np.nan)
+
+    return meddle
+
+
+def test_a_diverged_run_keeps_its_last_good_state(tmp_path):
+    with pytest.raises(UserError, match="diverged.*last good checkpoint is .*ckpt-5"):
+        toy_run(tmp_path, spoil_at(6), save_interval=1, log_interval=1)
+    generator = keras.models.load_model(tmp_path / "toy.h5")
+    assert all(np.isfinite(weight).all() for weight in generator.get_weights())
+    assert grids(tmp_path)[-1] == "00005.png"
+    assert [row["step"] for row in rows(tmp_path)][:5] == [*"12345"]
+    assert all(np.isfinite(float(value)) for row in rows(tmp_path) for value in row.values())
+
+
+@pytest.mark.parametrize("limit, name", [(8_000, "toy.h5"), (100_000, "ckpt-6")])
+def test_a_full_disk_costs_only_what_came_after_the_last_checkpoint(limit, name, tmp_path, whole):
+    """Allows no file above a size, so that the generator doesn't fit, or the checkpoint."""
+
+    def few():
+        models = toy_models()
+        models[1].ballast = keras.Variable(np.zeros(50_000, np.float32))  # in checkpoints alone
+        return models
+
+    toy_run(tmp_path, models=few(), train_steps=5)
+    generator = (tmp_path / "toy.h5").read_bytes()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(OSError, match=name):
+            toy_run(tmp_path, models=few(), resume=True, train_steps=6)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    if name == "toy.h5":
+        assert (tmp_path / "toy.h5").read_bytes() == generator
+    assert found(tmp_path / "toy")[0].endswith("ckpt-5")
+    assert not [*tmp_path.rglob("*ckpt-6*"), *tmp_path.rglob(".tmp*")]
+    assert_same_weights(toy_run(tmp_path, models=few(), resume=True), whole[1])
+
+
+def test_what_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_requests() as received:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert received == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_the_second_ctrl_c_is_python_s_own():
+    with pytest.raises(KeyboardInterrupt), stop_requests() as received:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert received == [signal.SIGINT]
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_thread_may_train(tmp_path):
+    """Trains by gan.train where Python hears no signals, as in some notebooks."""
+    arguments = toy_models(), TOY_IMAGES, toy_params(tmp_path)
+    thread = threading.Thread(target=gan.train, args=arguments)
+    thread.start()
+    thread.join()
+    assert grids(tmp_path)[-1] == "00010.png"
+
+
+def killed_child(folder):
+    """Train without an end, in a process that is going to be killed."""
+    resume = bool(found(Path(folder, "toy")))
+    toy_run(folder, save_interval=1, resume=resume, overwrite=not resume, train_steps=10**6)
+
+
+def test_kills_at_random_moments(tmp_path):
+    """Kill a run 8 times, half of them while a checkpoint is written; nothing is lost by it."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["test_run"])
-    chance = random.Random(0)
-    place = tmp_path / "lsgan_mnist"
-    steps = []
+    chance, steps = random.Random(0), []
     for kill in range(8):
-        old = set(place.glob("checkpoints/*"))
-        resume = checkpoint.newest_whole(place) is not None
-        child = context.Process(target=killed_child, args=(tmp_path, resume))
+        old = {*tmp_path.glob("toy/checkpoints/*")}
+        child = context.Process(target=killed_child, args=[tmp_path])
         child.start()
-        deadline = time.monotonic() + 120
-        while child.is_alive() and set(place.glob("checkpoints/*")) <= old:
-            assert time.monotonic() < deadline
-            time.sleep(0.0005)
+        while child.is_alive() and {*tmp_path.glob("toy/checkpoints/*")} <= old:
+            time.sleep(0.001)
         if kill % 2:
-            time.sleep(chance.uniform(0, 0.2))
-        assert child.exitcode is None, "a run ended by itself"
+            time.sleep(chance.uniform(0, 0.3))
         child.kill()
         child.join()
-        newest = checkpoint.newest_whole(place) or "none-0"
-        steps.append(int(newest.split("-")[-1]))
+        assert child.exitcode == -signal.SIGKILL, "the run ended by itself"
+        steps.append(
+            max([int(prefix.rpartition("-")[2]) for prefix in found(tmp_path / "toy")] or [0])
+        )
     assert steps == sorted(steps)
-    generator, _, _ = train(
-        "lsgan", tmp_path, first_images(mnist), "--save-interval=1", "--resume", steps=KILLED_STEPS
+    assert steps[-1] > 0
+    last = {"save_interval": 1, "train_steps": steps[-1] + 2}
+    models = toy_run(tmp_path, resume=True, **last)
+    assert_same_weights(models, toy_run(tmp_path / "whole", **last))
+    assert results(tmp_path / "toy") == results(tmp_path / "whole" / "toy")
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Return what starts lsgan-mnist.py in tmp_path."""
+    processes = []
+
+    def begin(*flags):
+        command = [sys.executable, ROOT / "lsgan-mnist.py", *flags]
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        processes.append(subprocess.Popen(command, cwd=tmp_path, **pipes))
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def wait_for_checkpoint(process, place, step):
+    while not (prefixes := found(place)) or int(prefixes[0].rpartition("-")[2]) < step:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+
+
+def test_a_script_is_killed_then_interrupted(start, tmp_path, monkeypatch):
+    place = tmp_path / "lsgan_mnist"
+    few = ["--batch-size=4", "--seed=3", "--save-interval=2", "--log-interval=1"]
+    killed = start(*few)
+    wait_for_checkpoint(killed, place, 2)
+    killed.kill()
+    killed.wait()
+    newest = int(found(place)[0].rpartition("-")[2])
+    interrupted = start("--resume")
+    wait_for_checkpoint(interrupted, place, newest + 2)
+    interrupted.send_signal(signal.SIGINT)
+    _, error = interrupted.communicate()
+    assert interrupted.returncode == 130
+    finishing, said = error.strip().splitlines()
+    assert finishing == "finishing this step; Ctrl-C again stops at once"
+    (step,) = re.findall(
+        r"stopped after step (\d+), all of it saved.*lsgan-mnist.py --resume", said
     )
-    (tmp_path / "whole").mkdir()
-    uninterrupted, _, _ = train(
-        "lsgan", tmp_path / "whole", first_images(mnist), "--save-interval=1", steps=KILLED_STEPS
-    )
-    for ours, theirs in zip(generator.get_weights(), uninterrupted.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    assert results(tmp_path, "lsgan") == results(tmp_path / "whole", "lsgan")
 
-
-def test_a_run_whose_last_save_fails_has_not_ended(mnist, tmp_path):
-    generator = tmp_path / "lsgan_mnist.h5"
-
-    def obstruct(step, _models):
-        if step == 10:
-            generator.unlink()
-            generator.mkdir()
-
-    with pytest.raises(OSError, match="lsgan_mnist.h5"):
-        train("lsgan", tmp_path, mnist, meddle=obstruct)
-    assert "ended" not in json.loads((tmp_path / "lsgan_mnist/run.json").read_text())
+    monkeypatch.chdir(tmp_path)
+    end = f"--train-steps={int(step) + 1}"
+    assert main("lsgan", ["--resume", end], monkeypatch) == 0
+    assert main("lsgan", [*few, end, "--output-dir=whole"], monkeypatch) == 0
+    assert results(place) == results(tmp_path / "whole" / "lsgan_mnist")
+    generators = tmp_path / "lsgan_mnist.h5", tmp_path / "whole" / "lsgan_mnist.h5"
+    assert_same_weights(*[[keras.models.load_model(path)] for path in generators])

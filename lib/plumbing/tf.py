@@ -1,9 +1,24 @@
-"""TensorFlow, its Keras, and what lib needs of their settings."""
+"""TensorFlow, its Keras, and what lib needs of their settings.
 
+TensorFlow greets with a screenful about drivers and processor features, from native code that heeds
+no log level yet. So standard error is turned away while it is imported, and from then on it tells
+errors alone. TF_CPP_MIN_LOG_LEVEL=0 shows everything.
+"""
+
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-import tensorflow as tf
+from lib.plumbing.process import environment, stderr_turned_away
+
+with ExitStack() as stack:
+    level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")
+    stack.enter_context(environment(TF_CPP_MIN_LOG_LEVEL=level))
+    if level != "0":
+        stack.enter_context(stderr_turned_away())
+    import tensorflow as tf
+
+    tf.config.list_physical_devices()  # says at once what the drivers lack
 
 keras, layers = tf.keras, tf.keras.layers
 

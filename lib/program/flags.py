@@ -9,10 +9,11 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from lib.plumbing.process import environment
 from lib.training.defaults import DEFAULTS
 
 INT32_MAX, FLOAT32_MAX = 2**31 - 1, float(2**128 - 2**104)
@@ -123,7 +124,7 @@ class Parser:
         """
         if name == "__main__":
             self.parse_args()
-            import_quietly(self.exit)
+            import_packages(self.exit)
 
     def parse_args(self, args: list[str] | None = None, **defaults) -> argparse.Namespace:
         """Return the flags: those of sampling where a --generator is given, else of training.
@@ -313,67 +314,28 @@ def check_sampling(parser: OneLineParser, params: argparse.Namespace) -> None:
                 parser.error("--seconds goes with --interpolate")
 
 
-def import_quietly(exit: Callable) -> None:
-    """Import TensorFlow and matplotlib without their greetings; tell in one line what is missing.
+def import_packages(exit: Callable) -> None:
+    """Import TensorFlow and matplotlib; tell in one line what is missing.
 
-    TensorFlow greets with a screenful about drivers and processor features, from native code that
-    heeds no log level yet, so standard error is turned away meanwhile. TF_CPP_MIN_LOG_LEVEL=0 shows
-    everything. MPLBACKEND is hidden, as a notebook hands on one that may be missing here.
+    MPLBACKEND is hidden meanwhile, as a notebook hands on one that may be missing here.
     """
     # Keras 3 on TensorFlow, whatever other projects here use
     settings = {"KERAS_BACKEND": "tensorflow", "TF_USE_LEGACY_KERAS": "0", "MPLBACKEND": None}
-    with ExitStack() as stack:
-        if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "0":
-            settings["TF_CPP_MIN_LOG_LEVEL"] = "3"
-            stack.enter_context(stderr_turned_away())
-        stack.enter_context(environment(**settings))
-        failure = import_packages()
+    failure = None
+    with environment(**settings):
+        try:
+            import lib.plumbing.tf  # noqa: F401
+
+            import matplotlib
+        except ModuleNotFoundError as error:
+            failure = f"{error.name} is not installed: pip install -r requirements.txt"
+        except KeyboardInterrupt:
+            sys.exit(130)
+        except Exception as error:  # noqa: BLE001  (whatever a broken installation raises)
+            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 120)
+            failure = f"importing TensorFlow fails: mend the installation ({reason})"
     if failure:
         exit(2, failure)
     if backend := os.environ.get("MPLBACKEND"):
         with suppress(ValueError):  # matplotlib doesn't know it; pictures need none
-            sys.modules["matplotlib"].rcParams["backend"] = backend
-
-
-def import_packages() -> str:
-    """Import what takes seconds; return what is wrong with the installation, if anything is."""
-    try:
-        import matplotlib  # noqa: F401
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()  # says at once what the drivers lack
-    except ModuleNotFoundError as error:
-        return f"{error.name} is not installed: pip install -r requirements.txt"
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:  # noqa: BLE001  (whatever a broken installation raises)
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 120)
-        return f"importing TensorFlow fails: mend the installation ({reason})"
-    return ""
-
-
-@contextmanager
-def environment(**settings: str | None) -> Iterator[None]:
-    """Set environment variables, of which None removes one, and put them back."""
-    before = {name: os.environ.pop(name, None) for name in settings}
-    os.environ.update({name: value for name, value in settings.items() if value is not None})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-
-
-@contextmanager
-def stderr_turned_away() -> Iterator[None]:
-    """Turn standard error's file away, on which native code writes too."""
-    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(null)
+            matplotlib.rcParams["backend"] = backend
