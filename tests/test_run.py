@@ -236,8 +236,6 @@ def test_two_never_write_one_run(tmp_path):
 
 
 def test_a_diverging_run_saves_nothing(tmp_path):
-    models = toy_models()
-    models[1].optimizer.constants["lr"] = models[2].optimizer.constants["lr"]
     with pytest.raises(UserError, match="diverged.*is not finite; nothing was saved yet"):
         toy_run(tmp_path, spoil_at(1), save_interval=1)
     assert not (tmp_path / "toy.h5").exists()
@@ -271,7 +269,7 @@ def test_a_full_disk_costs_only_what_came_after_the_last_checkpoint(limit, name,
 
     def few():
         models = toy_models()
-        models[1].ballast = keras.Variable(np.zeros(50_000, np.float32))  # in checkpoints alone
+        models[1].ballast = tf.Variable(np.zeros(50_000, np.float32))  # in checkpoints alone
         return models
 
     toy_run(tmp_path, models=few(), train_steps=5)
@@ -286,8 +284,8 @@ def test_a_full_disk_costs_only_what_came_after_the_last_checkpoint(limit, name,
     if name == "toy.h5":
         assert (tmp_path / "toy.h5").read_bytes() == generator
     assert found(tmp_path / "toy")[0].endswith("ckpt-5")
-    assert not [*tmp_path.rglob("*ckpt-6*"), *tmp_path.rglob(".tmp*")]
     assert_same_weights(toy_run(tmp_path, models=few(), resume=True), whole[1])
+    assert not [*tmp_path.rglob("ckpt-6*"), *tmp_path.rglob(".tmp*")]
 
 
 def test_what_nohup_ignores_stays_ignored():

@@ -5,7 +5,7 @@ import secrets
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lib.plumbing.errors import Finished, Stopped, UserError
@@ -41,6 +41,9 @@ def main(parser: Parser, build_and_train_models: Callable[[Namespace], None]) ->
         params.command = sys.argv[0]
         if params.precision == "mixed_bfloat16" and not has_bfloat16():
             raise UserError("--precision=mixed_bfloat16 is slow here: no GPU or processor has it")
+        for gpu in tf.config.list_physical_devices("GPU"):
+            with suppress(RuntimeError):  # a session has begun to use it
+                tf.config.experimental.set_memory_growth(gpu, True)  # or all of it is taken
         keras.utils.set_random_seed(params.seed)
         keras.mixed_precision.set_global_policy(params.precision)
         with distribute.scope(params) as params:

@@ -1,6 +1,7 @@
 """The complete state of a run, on disk."""
 
 import json
+import shutil
 from pathlib import Path
 
 from lib.plumbing.errors import UserError
@@ -103,6 +104,8 @@ class Checkpoints:
         self.folder = folder
         self.progress = Progress()
         self.newest = None
+        for part in (folder / "checkpoints").glob("ckpt-*_temp"):  # of a save that was killed
+            shutil.rmtree(part)
         generator, discriminator, adversarial = models
         self.state = tf.train.Checkpoint(
             generator=generator,
