@@ -100,24 +100,17 @@ class ChapterDraws:
         dataset = data.load()
         self.x_train, self.y_train = dataset.x_train.astype("float32") / 255, dataset.y_train
         self.batch_size = batch_size
-        self.rows = None
 
-    @property
-    def images(self):
-        self.rows = np.random.randint(0, len(self.x_train), size=self.batch_size)
-        return self.x_train[self.rows]
-
-    @property
-    def image_labels(self):  # of the images drawn last
-        return self.y_train[self.rows]
-
-    @property
-    def noise(self):
-        return np.random.uniform(-1.0, 1.0, size=[self.batch_size, 100])
-
-    @property
-    def labels(self):
-        return np.eye(10)[np.random.choice(10, self.batch_size)]
+    def __getattr__(self, kind):
+        size = self.batch_size
+        if kind == "images":
+            self.rows = np.random.randint(0, len(self.x_train), size=size)
+            return self.x_train[self.rows]
+        if kind == "image_labels":  # of the images drawn last
+            return self.y_train[self.rows]
+        if kind == "noise":
+            return np.random.uniform(-1.0, 1.0, size=[size, 100])
+        return np.eye(10)[np.random.choice(10, size)]
 
 
 def keras2_listing(name, batch_size):

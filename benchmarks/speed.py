@@ -10,7 +10,7 @@ import os
 import platform
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from importlib.util import find_spec
 from statistics import median
 
@@ -22,6 +22,7 @@ from lib.training.folder import processor
 GANS = ("dcgan", "cgan", "wgan", "lsgan", "acgan")
 TORCH_GANS = ("wgan", "lsgan")
 PRECISIONS = ("float32", "mixed_bfloat16")
+PACKAGES = ("tensorflow", "keras", "tf_keras", "numpy", "torch")
 PRODUCT = 2 * contenders.MATRIX_SIDE**3  # operations of a product of two matrices
 TURN_SECONDS = 1.0
 
@@ -125,12 +126,8 @@ def growth_row(name: str, sizes: list[int], rounds: int) -> list[str]:
 
 def machine() -> str:
     """Return the machine, the versions and the seed."""
-    versions = []
-    for package in ("tensorflow", "keras", "tf_keras", "numpy", "torch"):
-        try:
-            versions.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            versions.append(f"no {package}")
+    packages = [name for name in PACKAGES if find_spec(name)]
+    versions = [f"{name} {version(name)}" for name in packages]
     return (
         f"{os.cpu_count()} cores of {processor()}, {platform.system()}, "
         f"Python {platform.python_version()}, {', '.join(versions)}, seed {contenders.SEED}"

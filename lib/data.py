@@ -294,7 +294,7 @@ def sample_inputs(
     class_label: int | None,
     seed: int,
     interpolate: bool = False,
-    codes: tuple[float | None, ...] = (None, None),
+    codes: tuple[float | None, ...] | None = None,
 ) -> list[tf.Tensor]:
     """Draw fresh inputs of a generator.
 
@@ -305,9 +305,9 @@ def sample_inputs(
         seed: of noise and digits.
         interpolate: each row of the grid walks in equal steps from one random point of the
             latent space to another, its digit held.
-        codes: InfoGAN's, in [0, 1]. One that is None sweeps from 0 to 1: the first along the
-            grid's columns, the second along its rows; what sweeps changes neither noise nor
-            category.
+        codes: InfoGAN's two, in [0, 1]; None draws them for each image. One that is None sweeps
+            from 0 to 1, the first along the grid's columns, the second along its rows, and
+            neither noise nor category changes on the way.
 
     Returns:
         Noise, float32 (count, latent_size); for a generator of labels those, one-hot, float32
@@ -335,8 +335,8 @@ def sample_inputs(
         labels = tf.one_hot([class_label] * count, num_labels)
     if interpolate:
         labels = tf.repeat(labels[:rows], cols, axis=0)[:count]
-    if not num_codes:
-        return [noise, labels]
+    if codes is None or not num_codes:
+        return [noise, labels, *(rng.uniform([count, 1]) for _ in range(num_codes))]
 
     row, col = np.divmod(np.arange(count), cols)
     ramps = np.linspace(0, 1, cols)[col], np.linspace(0, 1, rows)[row]

@@ -1,16 +1,4 @@
-"""The chapter's algorithms on Keras 2, as its listings write them.
-
-    echo wgan start.npz end.npz [--batch-norm] | python3 keras2_listings.py
-
-A line is read, run and answered at a time.
-start.npz: the start weights (generator_0, ..., discriminator_0, ...) and every draw in
-order (images, image_labels, noise, labels: an array of batches each). end.npz: the end
-weights and the reported losses, a row a step. A process of its own, since Keras 2 and
-Keras 3 don't share one.
-"""
-
-import shlex
-import sys
+"""The chapter's algorithms on Keras 2, as its listings write them."""
 
 import numpy as np
 from tf_keras import Input, Model, backend, layers
@@ -156,29 +144,27 @@ STEPS = {
 }
 
 
-def main(name, start, end, *flags):
-    set_random_seed(0)
-    start = np.load(start)
-    draw = Draws(start)
-    models = build(name, "--batch-norm" in flags)
-    generator, discriminator, adversarial = models
-    for model, prefix in (generator, "generator"), (discriminator, "discriminator"):
-        count = len(model.get_weights())
-        model.set_weights([start[f"{prefix}_{i}"] for i in range(count)])
+def train(name, weights, draws, steps, batch_norm=False):
+    """Train as the listing does.
 
-    losses = []
-    for _ in range(int(start["steps"])):
+    Args:
+        name: of the GAN.
+        weights: of generator and discriminator, to start from.
+        draws: every draw in order: lists of batches by images, image_labels, noise, labels.
+        steps: how many to take.
+        batch_norm: whether the discriminator normalizes.
+
+    Returns:
+        The end weights of generator and discriminator, and the reported losses, a row a step.
+    """
+    set_random_seed(0)
+    models = build(name, batch_norm)
+    generator, discriminator, adversarial = models
+    for model, start in zip(models, weights, strict=False):
+        model.set_weights(start)
+    draw, losses = Draws(draws), []
+    for _ in range(steps):
         figures = np.concatenate(STEPS[name](*models, draw))
         names = discriminator.metrics_names + adversarial.metrics_names
         losses.append([f for f, n in zip(figures, names, strict=True) if n.endswith("loss")])
-
-    result = {"losses": losses}
-    for model, prefix in (generator, "generator"), (discriminator, "discriminator"):
-        result |= {f"{prefix}_{i}": weight for i, weight in enumerate(model.get_weights())}
-    np.savez(end, **result)
-
-
-if __name__ == "__main__":
-    for line in sys.stdin:
-        main(*shlex.split(line))
-        print("done", flush=True)
+    return generator.get_weights(), discriminator.get_weights(), np.array(losses)

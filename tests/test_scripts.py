@@ -1,33 +1,58 @@
-"""The scripts as a user runs them: train, sample, and be told what is wrong."""
+"""The scripts as a user runs them: they train, sample, and say what is wrong."""
 
+import errno
 import json
+import logging
 import os
-import pty
 import re
 import shlex
+import signal
 import subprocess
 import sys
-from contextlib import suppress
+import warnings
 from pathlib import Path
 
+from lib.plumbing.errors import Finished, Stopped, UserError
+from lib.program import main as program
+
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from helpers import CONDITIONAL, FEW_STEPS, ROOT, SCRIPTS, main, run_script, saved, script
+import tensorflow as tf
+from helpers import (
+    ALL_SCRIPTS,
+    CONDITIONAL,
+    FEW_STEPS,
+    ROOT,
+    SCRIPTS,
+    TOY_IMAGES,
+    main,
+    run_script,
+    saved,
+    script,
+)
+from tensorflow import keras
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Go to a folder that holds `own images.npz`: 64 images of 4 x 4 in three classes."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("own images.npz", x_train=TOY_IMAGES, y_train=np.arange(64) % 3 + 7)
+    return "--data=own images.npz"
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_train_then_sample(name, tmp_path, monkeypatch, capsys):
     model_name = f"{name}_mnist"
-    strict = os.environ | {"PYTHONWARNINGS": "error"}  # TensorFlow's are nobody's fault here
+    strict = os.environ | {"PYTHONWARNINGS": "error"}
     trained = run_script(name, *FEW_STEPS, cwd=tmp_path, env=strict)
-    assert trained.returncode == 0, trained.stderr
-    assert trained.stderr == ""
+    assert (trained.returncode, trained.stderr) == (0, "")
     header, *lines = trained.stdout.splitlines()
     assert header.startswith(f"{model_name}: 60,000 images of MNIST, CPU, float32, seed ")
     assert [line[:4] for line in lines if "loss:" in line] == ["2/4 ", "4/4 "]
-    assert (tmp_path / model_name / "networks.txt").read_text().count('Model: "') == 3
     assert ("w_estimate:" if name == "wgan" else "d_loss:") in trained.stdout
     assert ("4 5 6 7\n8 9 0 1" in trained.stdout) == (name in CONDITIONAL)
     pictures = sorted(path.name for path in (tmp_path / model_name).glob("0*.png"))
@@ -51,101 +76,129 @@ def test_train_then_sample(name, tmp_path, monkeypatch, capsys):
         assert "3 3 3 3\n" in sampled
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_the_whole_step_is_one_graph(name, tmp_path, mnist):
-    module = script(name)
-    params = module.parser.parse_args([*FEW_STEPS, "--seed=1", f"--output-dir={tmp_path}"])
-    models = module.build_models(params, mnist)
-    calls = []
-    for model in models[1:]:
-        step = model.train_step
-        model.train_step = lambda *args, step=step: calls.append(step) or step(*args)
-    module.train(models, mnist, params)
-    # Python ran it while it was traced, at most twice, not at each of the 4 steps
-    assert len(calls) in [times * (11 if name == "wgan" else 2) for times in (1, 2)]
-
-
-def test_own_data(tmp_path, monkeypatch, capsys):
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (30, 12, 12), np.uint8)
-    np.savez(tmp_path / "own images.npz", x_train=images, y_train=np.arange(30) % 3)
-    monkeypatch.chdir(tmp_path)
-    own = "--data=own images.npz"
-    assert main("acgan", [own, "--latent-size=7", *FEW_STEPS], monkeypatch) == 0
+def test_own_data(own, monkeypatch, capsys):
+    """Train on data with labels 7, 8, 9, go on without saying how, draw by label."""
+    few = ["--latent-size=7", "--train-steps=2", "--batch-size=8"]
+    assert main("acgan", [own, *few], monkeypatch) == 0
     output = capsys.readouterr().out
-    assert "0 1 2 0\n1 2 0 1\n" in output
+    assert "7 8 9 7\n8 9 7 8\n" in output
     assert "acgan-mnist.py --model-name=acgan_own_images --resume" in output
-    assert main("acgan", ["--generator=acgan_own_images.h5", "--digit=2"], monkeypatch) == 0
-    assert plt.imread(saved(capsys.readouterr().out)).shape[:2] == (2 * (4 * 14 + 2),) * 2
-    assert main("acgan", ["--generator=acgan_own_images.h5", "--digit=3"], monkeypatch) == 2
-    assert "choose from 0 to 2" in capsys.readouterr().err
+    before = Path("acgan_own_images.h5").read_bytes()
+
+    resume = ["--model-name=acgan_own_images", "--resume", "--train-steps=3"]
+    for name, flags, message in (
+        ("acgan", ["--batch-size=16"], "batch_size 8, not 16"),
+        ("cgan", [], "is one of acgan_mnist"),
+    ):
+        assert main(name, [*resume, *flags], monkeypatch) == 2
+        assert message in capsys.readouterr().err
+        assert Path("acgan_own_images.h5").read_bytes() == before
+    assert main("acgan", resume, monkeypatch) == 0
+    assert "resumed after step 2" in capsys.readouterr().out
+    facts = json.loads(Path("acgan_own_images/run.json").read_text())
+    assert isinstance(facts["parameters"]["seed"], int)  # none was given
+    assert facts["parameters"]["latent_size"] == 7
+
+    generator = "--generator=acgan_own_images.h5"
+    assert main("acgan", [generator, "--digit=8"], monkeypatch) == 0
+    output = capsys.readouterr().out
+    assert "8 8 8 8\n" in output
+    assert plt.imread(saved(output)).shape[:2] == (2 * (4 * 6 + 2),) * 2
+    assert main("acgan", [generator, "--digit=3"], monkeypatch) == 2
 
 
-def test_another_script_does_not_resume_a_run(tmp_path, mnist, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    np.savez("數字.npz", x_train=mnist.x_train[:64, ..., 0])
-    assert main("lsgan", ["--data=數字.npz", *FEW_STEPS], monkeypatch) == 0
-    before = Path("lsgan_數字.h5").read_bytes()
-    go_on = ["--model-name=lsgan_數字", "--resume", "--train-steps=6"]
-    assert main("dcgan", go_on, monkeypatch) == 2
-    assert "another script's" in capsys.readouterr().err
-    assert Path("lsgan_數字.h5").read_bytes() == before
-    assert main("lsgan", go_on, monkeypatch) == 0
+def settings():
+    """Return what of a session a guest has no business to change."""
+    loggers = {**logging.root.manager.loggerDict, "root": logging.root}
+    config = keras.config
+    return {
+        "streams": (sys.stdin, sys.stdout, sys.stderr),
+        "signals": [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+        "matplotlib": dict(matplotlib.rcParams),
+        "keras": (config.floatx(), config.epsilon(), config.image_data_format()),
+        "policy": config.dtype_policy().name,
+        "levels": {n: log.level for n, log in loggers.items() if hasattr(log, "level")},
+        "warnings": list(warnings.filters),
+        "graphs": tf.config.optimizer.get_experimental_options().get("dependency_optimization"),
+    }
 
 
-def test_a_terminal_shows_a_bar_with_the_losses(tmp_path):
-    terminal, end = pty.openpty()
-    command = [sys.executable, ROOT / "lsgan-mnist.py", *FEW_STEPS]
-    with subprocess.Popen(command, stdout=end, cwd=tmp_path):
-        os.close(end)
-        shown = b""
-        with suppress(OSError):  # how Linux says that the other end is closed
-            while piece := os.read(terminal, 4096):
-                shown += piece
-    os.close(terminal)
-    last = shown.rpartition(b"\r\n")[0].split(b"4/4")[-1]
-    assert "━".encode() in last
-    assert re.match(rb".*s/step.* - d_loss: \d+\.\d+ - a_loss: \d", last), shown
-
-
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams(closed, plain, tmp_path):
-    command = f"{sys.executable} {ROOT}/wgan-mnist.py --generator={plain} {closed}"
-    assert subprocess.run(command, shell=True, check=False, cwd=tmp_path).returncode == 0
-    assert len(list(tmp_path.glob("test_outputs/*.png"))) == 1
+def test_a_script_leaves_a_session_as_it_was(own, monkeypatch, capsys):
+    """Run scripts, as %run in a notebook does, under settings that aren't theirs."""
+    few = [own, "--batch-size=4", "--train-steps=2"]
+    own_settings = [
+        (keras.config.set_epsilon, 1e-5, 1e-7),
+        (keras.config.set_image_data_format, "channels_first", "channels_last"),
+        (keras.config.set_dtype_policy, "float64", "float32"),
+    ]
+    uses = [
+        ("wgan-gp", few, 0),
+        ("infogan", [*few, "--num-categories=3"], 0),
+        ("infogan", ["--generator=infogan_own_images.h5", "--category=2", "--code1=0.5"], 0),
+        ("wgan-gp", ["--generator=wgan_gp_own_images.h5"], 0),
+        ("wgan-gp", few, 2),
+        ("lsgan", ["--lr=x"], 2),
+        ("lsgan", ["--generator=missing.h5"], 2),
+    ]
+    if program.has_bfloat16():
+        uses.append(("lsgan", [*few, "--precision=mixed_bfloat16"], 0))
+    found = []
+    with matplotlib.rc_context({"image.cmap": "hot", "image.origin": "lower"}):
+        for change, value, _ in own_settings:
+            change(value)
+        try:
+            for name, flags, status in uses:
+                main(name, ["--help"], monkeypatch)  # loads what is loaded lazily
+                before = settings()
+                assert main(name, flags, monkeypatch) == status, capsys.readouterr().err
+                found.append((name, flags, before, settings()))
+        finally:
+            for change, _, value in own_settings:
+                change(value)
+    for name, flags, before, after in found:
+        for what in before:
+            assert after[what] == before[what], (name, flags, what)
 
 
 def test_settings_of_other_projects_change_nothing(plain, tmp_path, monkeypatch):
-    sample = ["wgan", f"--generator={plain}", "--seed=1"]
-    picture = tmp_path / saved(run_script(*sample, cwd=tmp_path).stdout)
+    """Draw the same picture whatever Keras, matplotlib, and a folder that isn't there say."""
+    monkeypatch.chdir(tmp_path)
+    sample = ["--seed=1", f"--generator={plain}"]
+    assert main("wgan", sample, monkeypatch) == 0
+    (picture,) = tmp_path.glob("test_outputs/*.png")
     before = picture.read_bytes()
     picture.unlink()
-    settings = {"floatx": "float16", "image_data_format": "channels_first"}
-    (tmp_path / "keras.json").write_text(json.dumps(settings))
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setenv("KERAS_BACKEND", "torch")
-    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
+    of_keras = {"floatx": "float16", "image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps(of_keras))
     (tmp_path / "matplotlibrc").write_text("image.origin: lower\nsavefig.format: pdf\n")
-    done = run_script(*sample, cwd=tmp_path)
+    env = os.environ | {
+        "KERAS_HOME": str(tmp_path),
+        "KERAS_BACKEND": "torch",
+        "TF_USE_LEGACY_KERAS": "1",
+        "MPLBACKEND": "module://missing",
+        "HOME": "/proc/nowhere",
+    }
+    done = run_script("wgan", *sample, cwd=tmp_path, env=env)
     assert (done.returncode, done.stderr) == (0, "")
+    assert "not shown" in done.stdout
     assert picture.read_bytes() == before
 
 
-def test_a_home_that_cannot_be_written(plain, tmp_path, monkeypatch):
-    monkeypatch.delenv("MPLCONFIGDIR", raising=False)
-    monkeypatch.setenv("HOME", "/proc/nowhere")
-    done = run_script("wgan", f"--generator={plain}", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-@pytest.mark.parametrize("name", SCRIPTS)
-@pytest.mark.parametrize("argument, status", [("--help", 0), ("--lr=nan", 2), ("--seed=1", 130)])
+@pytest.mark.parametrize("name", ALL_SCRIPTS)
+@pytest.mark.parametrize("argument, status", [("--help", 0), ("--lr=nan", 2)])
 def test_flags_are_read_before_tensorflow_is_imported(
     name, argument, status, without_tensorflow, tmp_path
 ):
     done = run_script(name, argument, cwd=tmp_path)
     assert done.returncode == status
     assert done.stderr.count("\n") == (status == 2)
+
+
+def test_ctrl_c_during_the_imports_says_nothing(without_tensorflow, tmp_path):
+    done = run_script("wgan", "--seed=1", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_without_tensorflow_one_line_says_what_to_install(tmp_path):
@@ -156,35 +209,40 @@ def test_without_tensorflow_one_line_says_what_to_install(tmp_path):
     assert "pip install -r requirements.txt" in done.stderr
 
 
-@pytest.mark.parametrize("backend", ["module://missing", "module://aborting"])
-def test_a_toolkit_that_fails_costs_the_window_alone(backend, plain, tmp_path, monkeypatch):
-    (tmp_path / "aborting.py").write_text("import os\nos.abort()\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setenv("MPLBACKEND", backend)
-    monkeypatch.setenv("DISPLAY", ":77")
-    done = run_script("wgan", f"--generator={plain}", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1].startswith("no window")
-    assert (tmp_path / saved(done.stdout)).exists()
-
-
-@pytest.mark.parametrize(
-    "variable, value", [("MPLBACKEND", "nonsense"), ("KERAS_HOME", "with-nonsense")]
-)
-def test_settings_of_nonsense_are_one_line(variable, value, tmp_path, monkeypatch):
-    (tmp_path / "with-nonsense").mkdir()
-    (tmp_path / "with-nonsense/keras.json").write_text('["float32"]')
-    monkeypatch.setenv(variable, value)
-    done = run_script("wgan", "--generator=some.h5", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert {"MPLBACKEND": "MPLBACKEND", "KERAS_HOME": "keras.json"}[variable] in done.stderr
-
-
 def test_a_broken_package_is_one_line(tmp_path, monkeypatch):
-    (tmp_path / "h5py.py").write_text("raise ImportError('libhdf5.so: no such file')\n")
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('libhdf5.so: no such file')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     done = run_script("wgan", "--generator=some.h5", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "libhdf5.so: no such file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error, status, line",
+    [
+        (UserError("give another\nfile"), 2, r"give another\nfile"),
+        (OSError(errno.ENOSPC, "No space left on device", "x.h5"), 2, "x.h5: .*: make room"),
+        (OSError(errno.EACCES, "Permission denied", "x.h5"), 2, "x.h5: .*: check it, or write"),
+        (MemoryError(), 2, "memory ran out: choose a smaller --batch-size"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM"), 2, "memory ran out"),
+        (Stopped("go on with: ...", signum=15), 143, "go on with"),
+        (KeyboardInterrupt(), 130, None),
+        (Finished(), 0, None),
+    ],
+)
+def test_what_ends_a_program_is_told_in_one_line(error, status, line, monkeypatch, capsys):
+    def fail(_params):
+        raise error
+
+    module = script("lsgan")
+    monkeypatch.setattr(sys, "argv", ["lsgan-mnist.py"])
+    try:
+        program.main(module.parser, fail)
+        ended = 0
+    except SystemExit as end:
+        ended = end.code
+    assert ended == status
+    told = capsys.readouterr().err
+    assert re.match(f"lsgan-mnist.py: .*{line}" if line else "$", told)
+    assert told.count("\n") == bool(line)

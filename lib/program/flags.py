@@ -255,7 +255,7 @@ def add_run_flags(parser: OneLineParser, model_name: str) -> None:
 
 # What goes with each way to use a generator.
 USES = {
-    "digit": ("npz", "interpolate"),
+    "digit": ("npz", "interpolate", "neighbors"),
     "count": ("npz", "interpolate"),
     "seconds": ("interpolate",),
 }
@@ -293,6 +293,9 @@ def add_sampling_flags(parser: OneLineParser, conditional: bool, num_codes: int)
         help="each row walks through the latent space; and a GIF of such a walk",
     )
     add("--explore", action="store_true", help="open a window with sliders to play in")
+    add(
+        "--neighbors", action="store_true", help="show the training images nearest to what it draws"
+    )
     add("--evaluate", action="store_true", help="score 10,000 images instead of drawing")
     add(
         "--npz",
@@ -304,7 +307,7 @@ def add_sampling_flags(parser: OneLineParser, conditional: bool, num_codes: int)
 
 def check_sampling(parser: OneLineParser, params: argparse.Namespace) -> None:
     """Refuse flags of sampling that don't go together."""
-    modes = "interpolate", "explore", "evaluate", "npz"
+    modes = "interpolate", "explore", "neighbors", "evaluate", "npz"
     mode = next((name for name in modes if getattr(params, name)), None)
     for name, uses in USES.items():
         if getattr(params, name) is not None and mode not in uses:

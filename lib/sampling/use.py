@@ -10,6 +10,7 @@ from lib.plumbing import files
 from lib.plumbing.errors import UserError
 from lib.plumbing.tf import keras
 from lib.sampling.load import check_use, load
+from lib.sampling.neighbors import draw_neighbors
 from lib.scoring import evaluation
 from lib.scoring.table import table
 
@@ -31,12 +32,17 @@ def use_generator(params: Namespace, inputs: int) -> None:
     check_use(path, stored, inputs)
     digit = digit_of(params.digit, stored)
     picture = Path(params.output_dir, "test_outputs", path.stem)  # what files' names begin with
-    if params.evaluate:
-        if stored.source and not params.against_mnist:
-            raise UserError(
-                f"{path} was trained on {stored.source}, and scores compare with MNIST's digits: "
-                "add --against-mnist if that is what you want"
-            )
+    against_mnist = params.evaluate or params.neighbors
+    if against_mnist and stored.source and not params.against_mnist:
+        raise UserError(
+            f"{path} was trained on {stored.source}, and this compares with MNIST's digits: "
+            "add --against-mnist if that is what you want"
+        )
+    if params.neighbors:
+        word = "" if digit is None else f"digit{digit}_"
+        name = picture.with_name(f"{picture.name}_neighbors_{word}seed{params.seed}.png")
+        pictures.show(draw_neighbors(generator, name, digit, params.seed))
+    elif params.evaluate:
         evaluate(generator, picture, params.seed)
     elif params.explore:
         from lib.sampling.explore import explore  # here: it loads matplotlib's toolkits

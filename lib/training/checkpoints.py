@@ -73,7 +73,8 @@ def read_progress(folder: Path) -> Progress:
             progress.deserialize(tf.train.load_checkpoint(prefix).get_tensor(PROGRESS))
         except (*DAMAGED, ValueError, RuntimeError):
             continue
-        return progress
+        if "parameters" in progress.began:  # or it is of an earlier version
+            return progress
     raise no_checkpoint(folder)
 
 

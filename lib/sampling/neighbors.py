@@ -1,0 +1,87 @@
+"""Does a generator only copy? Drawn images beside the training images nearest to them."""
+
+from pathlib import Path
+
+from lib import data, gan
+from lib.pictures import image_grid
+from lib.plumbing.errors import UserError
+from lib.plumbing.files import atomic
+from lib.plumbing.tf import keras
+
+import numpy as np
+from matplotlib.figure import Figure
+
+ROWS, COLUMNS = 8, 7
+COMPARED = 1000
+
+
+def nearest(images: np.ndarray, others: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest of other images, by the Euclidean distance of their pixels.
+
+    A copy is a matter of pixels; the classifier's features, by which the scores are taken, are
+    trained to forget what sets two sevens apart. MNIST's digits are centred and of one size, so
+    that pixels can be compared.
+
+    Args:
+        images, others: (N, ...) and (M, ...), in [0, 1].
+        count: how many of each.
+
+    Returns:
+        Their indices and distances, (N, count) each, the nearest first.
+    """
+    a, b = (array.reshape(len(array), -1).astype(np.float32) for array in (images, others))
+    squares = np.square(a).sum(axis=1)[:, np.newaxis] + np.square(b).sum(axis=1) - 2 * a @ b.T
+    found = np.argpartition(squares, count - 1, axis=1)[:, :count]
+    distances = np.sqrt(np.take_along_axis(squares, found, axis=1).clip(0))
+    order = distances.argsort(axis=1, kind="stable")
+    return np.take_along_axis(found, order, 1), np.take_along_axis(distances, order, 1)
+
+
+def draw_neighbors(generator: keras.Model, path: Path, digit: int | None, seed: int) -> Path:
+    """Save a picture of drawn digits and the training images nearest to them; print its sense.
+
+    A row is a drawn digit and the seven nearest to it, with their distances. Below: how far 1,000
+    drawn digits, and as many real ones of the test set, are from the nearest training image. A
+    generator that copied would be nearer to these than real digits are.
+
+    Args:
+        generator: of MNIST's digits.
+        path: of the picture, a PNG.
+        digit: the only one to draw.
+        seed: of the noise.
+
+    Raises:
+        UserError: the generator doesn't draw images of 28 x 28.
+    """
+    if generator.output_shape[1:] != (28, 28, 1):
+        raise UserError("--neighbors compares with MNIST's images of 28 x 28: this draws others")
+    x_train = data.load(labels=False).x_train / np.float32(255)
+    x_test, _ = data.load_test()
+    drawn = gan.draw_images(generator, data.sample_inputs(generator, COMPARED, digit, seed))
+    rows, distances = nearest(drawn, x_train, COLUMNS)
+    real = x_test[:: len(x_test) // COMPARED] / np.float32(255)
+    _, of_real = nearest(real, x_train, 1)
+
+    figure = Figure(figsize=(8, 11), layout="constrained")
+    top, bottom = figure.subplots(2, 1, height_ratios=(4, 1))
+    shown = np.stack(
+        [[image, *x_train[row]] for image, row in zip(drawn[:ROWS], rows, strict=False)]
+    )
+    top.imshow(image_grid(shown.reshape(-1, 28, 28, 1), COLUMNS + 1), cmap="gray", vmin=0, vmax=1)
+    for row, line in enumerate(distances[:ROWS]):
+        for col, distance in enumerate(line, start=1):
+            top.text(30 * col + 3, 30 * row + 4, f"{distance:.1f}", color="tab:orange", fontsize=8)
+    top.set(title="drawn | the training images nearest to it", xticks=[], yticks=[])
+    sets = {"drawn": distances[:, 0], "real (test set)": of_real[:, 0]}
+    bottom.hist([*sets.values()], bins=40, label=[*sets], histtype="step")
+    bottom.set(xlabel="distance to the nearest training image", ylabel=f"of {COMPARED:,} images")
+    bottom.legend()
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+    for name, found in sets.items():
+        low, middle = np.quantile(found, [0.01, 0.5])
+        print(
+            f"{name}: half are farther than {middle:.2f} from the training images, 99% than {low:.2f}"
+        )
+    print(f"saved {path}")
+    return path
