@@ -6,12 +6,12 @@ from pathlib import Path
 from benchmarks.tables import markdown
 from lib import data
 from lib.pictures import GAP
+from lib.plumbing.tf import tf
 from lib.sampling.load import load
 from lib.training.folder import generator_path, sample_grids
 
 import matplotlib.pyplot as plt
 import numpy as np
-import tensorflow as tf
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 

@@ -284,7 +284,7 @@ def test_generator(
     seed = secrets.randbelow(2**32) if seed is None else seed
     inputs = data.sample_inputs(generator, count, class_label, seed, interpolate, codes)
     if len(inputs) > 1:
-        print_labels(inputs[1], classes)
+        print_labels(inputs[1], classes, "categories" if len(inputs) > 2 else "digits")
     words = [model_name]
     words += ["interpolated"] * interpolate
     if class_label is not None:
@@ -302,7 +302,7 @@ def test_generator(
     return path
 
 
-def print_labels(labels, classes: list = ()) -> None:
+def print_labels(labels, classes: list = (), what: str = "digits") -> None:
     """Print one-hot labels in the rows of the grid that shows their images.
 
     Prints nothing of a grid that is wider than a terminal.
@@ -310,11 +310,12 @@ def print_labels(labels, classes: list = ()) -> None:
     Args:
         labels: one-hot (N, num_labels).
         classes: what each label stands for; a digit by default.
+        what: they are called.
     """
     names = [classes[label] if classes else label for label in np.argmax(labels, axis=1)]
     _, cols = pictures.grid_shape(len(names))
     if cols > 40:
         return
-    print("digits of the grid:")
+    print(f"{what} of the grid:")
     for row in range(0, len(names), cols):
         print(*names[row : row + cols])

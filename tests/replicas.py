@@ -1,30 +1,39 @@
 """What test_distribute.py runs in processes of its own: `python3 -m tests.replicas NAME ...`.
 
-Each prints one line of JSON.
+TensorFlow's number of devices can be set once a process. `toy` is a script, with a toy GAN; the
+others print one line of JSON.
 """
 
 import json
 import sys
-from hashlib import sha256
-from importlib import import_module
+from pathlib import Path
 
-from lib import cli, data, distribute, flags, keras2
+sys.path.insert(0, str(Path(__file__).parent))
 
+from lib import data, gan, keras2
+from lib.program.flags import Parser
+from lib.program.main import main
+from lib.training import distribute
+
+import helpers
 import numpy as np
+import pytest
 import tensorflow as tf
+from helpers import TOY_IMAGES, script, toy_models
 from tensorflow import keras
 
-BATCH = 8
+BATCH, SIDE = 8, 8
 
 
 def train_discriminator(devices, name, words, x, y, steps):
-    """How its weights and its optimizer's averages move, the mean loss of the last step, and
-    batch normalization's averages on every replica."""
+    """Return how its weights and its optimizer's averages move, the mean loss of the last step,
+    and batch normalization's averages on every replica.
+    """
     strategy = distribute.strategy(devices)
     keras.utils.set_random_seed(1)
-    script = import_module(f"{name}-mnist")
+    module = script(name)
     with strategy.scope():
-        models = script.build_models(script.parser.parse_args(words), data.load())
+        models = module.build_models(module.parser.parse_args(words), data.dataset(x))
         keras2.build_for_training(*models[1:])
     model = models[1]
 
@@ -60,27 +69,23 @@ def train_discriminator(devices, name, words, x, y, steps):
 def batch():
     random = np.random.default_rng(0)
     real = np.repeat([[1], [-1]], BATCH // 2, axis=0).astype(np.float32)
-    return random.random((BATCH, 28, 28, 1), np.float32), random.permutation(real)
+    return random.random((BATCH, SIDE, SIDE, 1), np.float32), random.permutation(real)
 
 
 def distance(some, others):
     return float(sum(np.square(a - b).sum() for a, b in zip(some, others, strict=True)) ** 0.5)
 
 
-def halves(*names):
-    """Two replicas with half of a batch each, and one device with all of it."""
-
-    def compared(name):
-        two, loss_of_two, _ = train_discriminator("cpu:2", name, [], *batch(), 3)
-        one, loss, _ = train_discriminator(None, name, [], *batch(), 3)
-        gaps = [np.linalg.norm(a - b) / np.linalg.norm(a) for a, b in zip(one, two, strict=True)]
-        return {"gaps": [float(gap) for gap in gaps], "losses": [loss, loss_of_two]}
-
-    return [compared(name) for name in names]
+def halves(name):
+    """Compare two replicas with half of a batch each to one device with all of it."""
+    two, loss_of_two, _ = train_discriminator("cpu:2", name, [], *batch(), 3)
+    one, loss, _ = train_discriminator(None, name, [], *batch(), 3)
+    gaps = [np.linalg.norm(a - b) / np.linalg.norm(a) for a, b in zip(one, two, strict=True)]
+    return {"gaps": [float(gap) for gap in gaps], "losses": [loss, loss_of_two]}
 
 
 def averages():
-    """Batch normalization's moving averages, after the whole of a batch and after its halves."""
+    """Compare batch normalization's averages after the whole of a batch and after its halves."""
     x, y = batch()
     half = BATCH // 2
 
@@ -98,37 +103,53 @@ def averages():
     }
 
 
+def compared():
+    return {"halves": [*map(halves, ("lsgan", "wgan"))], "averages": averages()}
+
+
+def scripts(folder, *names):
+    """Train two steps by each script on two replicas; return their exit statuses."""
+    few = [f"--data={folder}/own.npz", f"--output-dir={folder}", "--batch-size=4"]
+    flags = [*few, "--train-steps=2", "--distribute=cpu:2"]
+    np.savez(f"{folder}/own.npz", x_train=TOY_IMAGES, y_train=np.arange(64) % 3)
+    with pytest.MonkeyPatch.context() as patch:
+        return [helpers.main(name, flags, patch) for name in names]
+
+
 def draws(*words):
-    """What each replica of this process draws first: an image and noise."""
-    parser = flags.Parser("", "draws")
-    parser.add_hyperparameter("--batch-size", BATCH, "")
-    parser.add_hyperparameter("--latent-size", 100, "")
-    with distribute.scope(parser.parse_args(words)) as params:
+    """Return what each replica of this process draws first: an image and noise."""
+    params = toy_parser().parse_args(words)
+    with distribute.scope(params) as params:
         strategy = tf.distribute.get_strategy()
-        draw = data.Sampler(params, data.load())
+        draw = data.Sampler(params, data.dataset(np.arange(256).reshape(16, 4, 4)))
         drawn = tf.function(strategy.run)(lambda: (draw.images(), draw.noise()))
         copies = zip(*map(strategy.experimental_local_results, drawn), strict=True)
-        return [[image.shape[0], digest([image]), digest([noise])] for image, noise in copies]
+        return [[value.numpy().tolist() for value in copy] for copy in copies]
 
 
-def train(name, *words):
-    """The script itself, and what its weights end as in this process."""
-    script, models = import_module(f"{name}-mnist"), []
-    build_models = script.build_models
-    script.build_models = lambda *args: models.extend(build_models(*args)) or models
-    sys.argv = [f"{name}-mnist.py", *words]
-    cli.main(script.parser, script.build_and_train_models)
-    generator, discriminator, _ = models
-    return {
-        "generator": digest(generator.get_weights()),
-        "discriminator": digest(discriminator.get_weights()),
-        "largest": max(float(abs(weight).max()) for weight in discriminator.get_weights()),
-    }
+def toy_parser():
+    parser = Parser("A toy GAN.", "toy")
+    parser.add_hyperparameter("--train-steps", 10, "")
+    parser.add_hyperparameter("--batch-size", 8, "")
+    parser.add_hyperparameter("--latent-size", 3, "")
+    return parser
 
 
-def digest(arrays):
-    return sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()
+def toy(*words):
+    """Be a script that trains a toy GAN; its last line is a sum of all weights' bits."""
+    sys.argv = ["toy-mnist.py", *words]
+    models = []
+
+    def build_and_train_models(params):
+        models.extend(toy_models())
+        gan.train(models, TOY_IMAGES, params)
+
+    main(toy_parser(), build_and_train_models)
+    weights = np.concatenate([w.ravel() for model in models[:2] for w in model.get_weights()])
+    print(weights.tobytes().hex())
 
 
 if __name__ == "__main__":
-    print(json.dumps(globals()[sys.argv[1]](*sys.argv[2:])))
+    result = globals()[sys.argv[1]](*sys.argv[2:])
+    if result is not None:
+        print(json.dumps(result))

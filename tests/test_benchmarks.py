@@ -6,7 +6,7 @@ import shutil
 import sys
 from types import SimpleNamespace
 
-from benchmarks import claims, distributed, figures, flops, publish, speed, spread
+from benchmarks import claims, distributed, figures, flops, publish, speed
 from lib import gan, generator_file, pictures
 from lib.plumbing.tf import keras, layers, tf
 from lib.scoring import evaluation
@@ -206,14 +206,6 @@ def test_claims_write_tables_and_figures(tmp_path, monkeypatch, capsys):
         assert min(plt.imread(tmp_path / f"{picture}.png").shape[:2]) > 90
 
 
-def test_scores_of_a_run_are_taken_once(tmp_path, monkeypatch):
-    run = finished_run(tmp_path, "wgan")
-    monkeypatch.setattr(evaluation, "evaluate", lambda generator, seed: {"recall": 0.5})
-    assert claims.score(run, 4) == {"recall": 0.5}
-    monkeypatch.setattr(evaluation, "evaluate", None)
-    assert claims.score(run, 4) == {"recall": 0.5}
-
-
 def test_movement_between_grids(tmp_path):
     first = np.random.default_rng(1).uniform(size=(16, 28, 28, 1))
     second, third = first.copy(), np.zeros_like(first)
@@ -256,12 +248,3 @@ def test_publish(few_images, tmp_path, monkeypatch):
 def test_publish_takes_finished_runs_alone(tmp_path):
     with pytest.raises(argparse.ArgumentTypeError, match="no finished run lies in"):
         publish.finished_run(str(tmp_path))
-
-
-def test_table_of_spread():
-    found = [scores(value, labelled=False) for value in (0.25, 0.75)]
-    halves = [{"precision": 0.8}, {"precision": 0.7}]
-    rows = {name: numbers for name, *numbers in cells(spread.table(found, halves))}
-    assert [*rows] == [*COLUMNS][:6]
-    assert rows["FD"] == ["0.5000", "0.3536"]
-    assert rows["precision"] == ["0.5000", "0.3536", "0.8000", "0.7000"]

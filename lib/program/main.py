@@ -58,6 +58,7 @@ def keras_settings() -> Iterator[None]:
     config.set_floatx("float32")
     config.set_epsilon(1e-7)
     config.set_image_data_format("channels_last")
+    config.set_dtype_policy("float32")
     try:
         yield
     finally:

@@ -43,13 +43,14 @@ HELP = (
 )
 
 
-def explore(generator: keras.Model, seed: int, folder: str | Path) -> None:
+def explore(generator: keras.Model, seed: int, folder: str | Path, classes: list = ()) -> None:
     """Open the window, and return when it is closed.
 
     Args:
         generator: of noise, or of noise and labels; then each digit has a button.
         seed: of the noise.
         folder: where "save" writes; made when missing.
+        classes: what each label stands for; a digit by default.
 
     Raises:
         UserError: too many digits, too wide a latent space, no display, or a toolkit that can't
@@ -71,7 +72,7 @@ def explore(generator: keras.Model, seed: int, folder: str | Path) -> None:
     except Exception as error:  # each toolkit raises its own
         raise UserError(f"--explore can't open a {backend} window ({error}): {advice}") from error
     # widgets work only as long as something refers to them
-    figure.explorer = Explorer(figure, generator, seed, folder)
+    figure.explorer = Explorer(figure, generator, seed, folder, classes)
     plt.show()
 
 
@@ -96,7 +97,7 @@ class Explorer:
 
     Args:
         figure: empty, SIZE pixels large, of any canvas.
-        generator, seed, folder: as `explore` takes them.
+        generator, seed, folder, classes: as `explore` takes them.
 
     Attributes:
         noise: float32 (16, latent_size), before the sliders move it.
@@ -104,7 +105,14 @@ class Explorer:
         chosen: which of the 16 is large.
     """
 
-    def __init__(self, figure: Figure, generator: keras.Model, seed: int, folder: str | Path):
+    def __init__(
+        self,
+        figure: Figure,
+        generator: keras.Model,
+        seed: int,
+        folder: str | Path,
+        classes: list = (),
+    ):
         self.figure, self.folder = figure, Path(folder)
         self.latent_size, self.num_labels, num_codes = data.input_widths(generator)
         self.directions = latent_directions(generator, NUM_SLIDERS - num_codes)
@@ -118,7 +126,8 @@ class Explorer:
         self.frame = Rectangle((0, 0), 1, 1, fill=False, color=ACCENT, linewidth=3)
         self.grid.axes.add_patch(self.frame)
         figure.canvas.mpl_connect("button_press_event", self.choose)
-        digits = {str(n): partial(self.draw_digit, n) for n in range(self.num_labels)}
+        names = classes or range(self.num_labels)
+        digits = {str(name): partial(self.draw_digit, n) for n, name in enumerate(names)}
         self.digits = add_buttons(figure, LEFT, digits)
         actions = {"new noise": self.renew, "reset sliders": self.reset, "save": self.save}
         self.actions = add_buttons(figure, RIGHT if digits else LEFT, actions)

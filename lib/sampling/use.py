@@ -47,7 +47,7 @@ def use_generator(params: Namespace, inputs: int) -> None:
     elif params.explore:
         from lib.sampling.explore import explore  # here: it loads matplotlib's toolkits
 
-        explore(generator, params.seed, picture.parent)
+        explore(generator, params.seed, picture.parent, stored.classes)
     elif params.npz:
         write_dataset(generator, Path(params.npz), params.count or 10_000, digit, params.seed)
     else:

@@ -12,12 +12,7 @@ import numpy as np
 
 PROGRESS = "progress/.ATTRIBUTES/py_state"
 # What TensorFlow raises of a checkpoint that is cut off, overwritten, or no longer there.
-DAMAGED = (
-    tf.errors.DataLossError,
-    tf.errors.NotFoundError,
-    tf.errors.OutOfRangeError,
-    tf.errors.InternalError,
-)
+DAMAGED = (tf.errors.OpError, IndexError)
 
 
 class Progress(tf.train.experimental.PythonState):
@@ -71,7 +66,7 @@ def read_progress(folder: Path) -> Progress:
         progress = Progress()
         try:
             progress.deserialize(tf.train.load_checkpoint(prefix).get_tensor(PROGRESS))
-        except (*DAMAGED, ValueError, RuntimeError):
+        except (*DAMAGED, ValueError):
             continue
         if "parameters" in progress.began:  # or it is of an earlier version
             return progress
@@ -129,14 +124,14 @@ class Checkpoints:
         for prefix in found(self.folder):
             try:
                 self.state.restore(prefix).assert_consumed()
-            except DAMAGED:  # TensorFlow finds it by checksums
-                print(f"{prefix} is damaged: going on from the one before", flush=True)
-                continue
             except (ValueError, AssertionError, tf.errors.InvalidArgumentError) as error:
                 raise UserError(
                     f"{prefix} is of other networks: begin anew with --overwrite, or give another "
                     "--output-dir"
                 ) from error
+            except DAMAGED:  # TensorFlow finds it by checksums
+                print(f"{prefix} is damaged: going on from the one before", flush=True)
+                continue
             self.newest = prefix
             return
         raise no_checkpoint(self.folder)

@@ -13,7 +13,7 @@ import signal
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
@@ -33,6 +33,9 @@ LOST = (
     tf.errors.DeadlineExceededError,
     tf.errors.InternalError,
 )
+# One for all trainings of a session: each new one would number its exchanges from the beginning,
+# where TensorFlow remembers the sizes of the last one's.
+mirrored = cache(tf.distribute.MirroredStrategy)
 
 
 @contextmanager
@@ -102,8 +105,8 @@ def strategy(devices: str | None) -> tf.distribute.Strategy:
             tf.config.set_logical_device_configuration(processor, logical)
         except RuntimeError as error:  # in a session that has computed already
             raise UserError("--distribute=cpu:N needs a fresh Python: start one") from error
-        return tf.distribute.MirroredStrategy([f"cpu:{index}" for index in range(int(count))])
-    return tf.distribute.MirroredStrategy() if devices else tf.distribute.get_strategy()
+        return mirrored(tuple(f"cpu:{index}" for index in range(int(count))))
+    return mirrored() if devices else tf.distribute.get_strategy()
 
 
 def cluster(text: str) -> tf.distribute.Strategy:

@@ -25,7 +25,7 @@ from lib.plumbing.tf import tf
 from lib.scoring import evaluation
 from lib.scoring.table import scalars
 from lib.training import distribute, folder
-from lib.training.checkpoints import Checkpoints, Progress
+from lib.training.checkpoints import Checkpoints, Progress, read_progress
 from lib.training.clock import Clock
 from lib.training.defaults import DEFAULTS
 from lib.training.diagram import plot_model, write_summaries
@@ -72,8 +72,8 @@ def open_run(
     with folder.claimed(place, params.resume, params.overwrite), stop_requests() as signals:
         checkpoints = Checkpoints(place, models, draw.rng)
         if params.resume:
+            folder.check_beginning(place, read_progress(place).began, began)
             checkpoints.restore()
-            folder.check_beginning(place, checkpoints.progress.began, began)
             check_end(place, params, checkpoints.progress)
             began = checkpoints.progress.began | {"parameters": began["parameters"]}
         checkpoints.progress.began = began
