@@ -207,10 +207,12 @@ class Sampler:
     def __init__(self, params, dataset: Dataset):
         self.dataset = dataset
         self.rng = tf.random.Generator.from_seed(params.seed)
-        # each replica draws its share
-        self.batch_size = params.batch_size // tf.distribute.get_strategy().num_replicas_in_sync
+        strategy = tf.distribute.get_strategy()
+        self.batch_size = params.batch_size // strategy.num_replicas_in_sync  # a replica's share
         self.latent_size = params.latent_size
-        self.x_train = tf.Variable(dataset.x_train, trainable=False)
+        self.x_train = tf.convert_to_tensor(dataset.x_train)
+        if strategy.cluster_resolver is None:  # a cluster exchanges no variables of bytes
+            self.x_train = tf.Variable(self.x_train, trainable=False)
         labels = dataset.y_train
         self.y_train = None if labels is None else tf.convert_to_tensor(labels)
 

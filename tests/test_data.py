@@ -1,17 +1,18 @@
 """The data set and what the training steps draw from it."""
 
+import json
+import re
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
-from lib import data
+from lib import data, generator_file
+from lib.plumbing.errors import UserError
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from lib.errors import UserError
-
-NPY = b"\x93NUMPY\x01\0v\0{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }".ljust(127)
-NPY += b"\n12"  # one array, not an archive of them
+from helpers import main
 
 
 def sampler(x_train, y_train=None, batch_size=64):
@@ -20,7 +21,8 @@ def sampler(x_train, y_train=None, batch_size=64):
 
 
 def test_mnist(mnist):
-    x_train, y_train = mnist
+    x_train, y_train, classes, source = mnist
+    assert (classes, source) == ([*range(10)], None)
     assert x_train.shape == (60000, 28, 28, 1)
     assert x_train.dtype == np.uint8
     assert y_train.dtype == np.float32
@@ -93,7 +95,7 @@ def test_noise_is_uniform():
 
 
 def test_labels_are_uniform_and_one_hot(mnist):
-    labels = sampler(*mnist, batch_size=10_000).labels().numpy()
+    labels = sampler(*mnist[:2], batch_size=10_000).labels().numpy()
     assert labels.shape == (10_000, 10)
     assert set(np.unique(labels)) == {0, 1}
     assert (labels.sum(axis=1) == 1).all()
@@ -102,7 +104,7 @@ def test_labels_are_uniform_and_one_hot(mnist):
 
 def test_compiled_draws_differ_from_step_to_step_and_repeat_with_the_seed(mnist):
     def batches():
-        draw = sampler(*mnist)
+        draw = sampler(*mnist[:2])
         step = tf.function(lambda: (draw.images(), draw.noise(), draw.labels()))
         return step(), step()
 
@@ -113,59 +115,164 @@ def test_compiled_draws_differ_from_step_to_step_and_repeat_with_the_seed(mnist)
         np.testing.assert_array_equal(one, same)
 
 
-def arrays(**changes):
-    good = {"x_train": np.zeros((6, 8, 8), np.uint8), "y_train": np.arange(6) % 3}
-    return {name: value for name, value in (good | changes).items() if value is not None}
-
-
-def test_own_data(tmp_path):
-    np.savez(tmp_path / "own.npz", **arrays())
-    x_train, y_train = data.load(tmp_path / "own.npz")
-    assert x_train.shape == (6, 8, 8, 1)
-    np.testing.assert_array_equal(y_train, np.eye(3)[[0, 1, 2, 0, 1, 2]])
-
-
-@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_own_data_with_channels_and_without_labels(save, tmp_path):
-    x_train = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), np.uint8)
-    save(tmp_path / "own.npz", x_train=np.asfortranarray(x_train), more=np.arange(3))
-    loaded = data.load(tmp_path / "own.npz", labels=False)
-    np.testing.assert_array_equal(loaded.x_train, x_train)
-    assert loaded.y_train is None
-    assert data.load(labels=False).y_train is None
+SQUARES = np.zeros((6, 8, 8), np.uint8)
+SQUARES[:, 2:6, 2:6] = 200
 
 
 @pytest.mark.parametrize(
-    "changes, message",
+    "x_train, expected",
     [
-        ({"x_train": None}, "no item named 'x_train"),
-        ({"y_train": None}, "no item named 'y_train"),
-        ({"x_train": np.zeros((6, 8, 8))}, "float64"),
-        ({"x_train": np.zeros((6, 8, 4), np.uint8)}, "side"),
-        ({"x_train": np.zeros((6, 10, 10), np.uint8)}, "divisible by 4"),
-        ({"x_train": np.zeros((6, 260, 260), np.uint8)}, "divisible by 4, up to 256"),
-        ({"x_train": np.zeros(6, np.uint8)}, "side"),
-        ({"x_train": np.zeros((6, 8, 8, 3), np.uint8)}, r"uint8 \(6, 8, 8, 3\)"),
-        ({"x_train": np.zeros((0, 8, 8), np.uint8), "y_train": np.zeros(0, int)}, "x_train"),
-        ({"y_train": np.arange(5)}, "y_train"),
-        ({"y_train": np.zeros(6)}, "y_train"),
-        ({"y_train": np.array([0, 1, 3, 0, 1, 3])}, "labels"),
-        ({"y_train": np.array([0, 1, -1, 0, 1, 2])}, "labels"),
-        ({"y_train": np.array([0, 1, 2, 0, 1, None])}, "objects"),  # would be unpickled
+        (SQUARES, SQUARES),
+        (SQUARES[..., np.newaxis], SQUARES),
+        (SQUARES.astype(np.int64), SQUARES),
+        (np.asfortranarray(SQUARES), SQUARES),
+        (SQUARES > 0, (SQUARES > 0) * 255),
+        ((SQUARES > 0).astype(np.int8), (SQUARES > 0) * 255),
+        (SQUARES / 255, SQUARES / np.float32(255)),
+        (SQUARES.tolist(), SQUARES),
     ],
 )
-def test_unfit_data_is_refused(changes, message, tmp_path):
-    np.savez(tmp_path / "bad.npz", **arrays(**changes))
-    with pytest.raises(UserError, match=message):
-        data.load(tmp_path / "bad.npz")
+def test_images_as_people_have_them(x_train, expected):
+    found = data.dataset(x_train)
+    assert found.x_train.dtype in (np.uint8, np.float32)
+    np.testing.assert_array_equal(found.x_train[..., 0], expected)
+    assert found.source == "an array"
+    assert found.image_size == 8
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no archive", b"PK\3\4 cut off", NPY])
+@pytest.mark.parametrize(
+    "x_train",
+    [
+        SQUARES.astype(np.float32),
+        SQUARES / 127.5 - 1,
+        SQUARES.astype(np.float64) * 9 - 3,
+        SQUARES.astype(int) * 9 - 3,
+        SQUARES.astype(np.int64) - 100,
+        np.stack([SQUARES] * 3, axis=3) / 255,
+        SQUARES[:, :7, :7],
+        SQUARES.reshape(6, 64),
+    ],
+)
+def test_what_would_be_guessing_is_refused_with_what_fits(x_train):
+    """The message has an expression; what that gives is taken."""
+    with pytest.raises(UserError) as raised:
+        data.dataset(x_train)
+    expression = re.search(r"(?:give|by) (?=[(nx])(.*)", str(raised.value))[1].split(", in [0")[0]
+    fit = eval(expression, {"np": np, "x_train": x_train, "side": 8, "len": len})
+    data.dataset(fit)
+
+
+@pytest.mark.parametrize(
+    "x_train",
+    [
+        SQUARES[:, :, :4],
+        SQUARES[0],
+        SQUARES[:0],
+        np.zeros((2, 260, 260), np.uint8),
+        np.full((2, 8, 8), np.nan),
+        np.full((2, 8, 8), "a"),
+    ],
+)
+def test_unfit_images_are_refused(x_train):
+    with pytest.raises(UserError, match="x_train is"):
+        data.dataset(x_train)
+
+
+@pytest.mark.parametrize(
+    "y_train, classes, columns",
+    [
+        ([0, 1, 2, 0, 1, 2], [0, 1, 2], [0, 1, 2, 0, 1, 2]),
+        ([1, 26, 1, 3, 3, 26], [1, 3, 26], [0, 2, 0, 1, 1, 2]),  # EMNIST's letters begin at 1
+        ([[5], [-5], [5], [5], [5], [5]], [-5, 5], [1, 0, 1, 1, 1, 1]),
+        (["b", "a", "b", "b", "b", "c"], ["a", "b", "c"], [1, 0, 1, 1, 1, 2]),
+        (np.eye(3)[[2, 0, 1, 1, 1, 1]], [0, 1, 2], [2, 0, 1, 1, 1, 1]),
+        (np.array([1.0, 2, 1, 2, 1, 2]), [1, 2], [0, 1, 0, 1, 0, 1]),
+        ([True, False] * 3, [False, True], [1, 0] * 3),
+    ],
+)
+def test_labels_as_people_have_them(y_train, classes, columns):
+    found = data.dataset(SQUARES, np.asarray(y_train))
+    assert found.classes == classes
+    np.testing.assert_array_equal(found.y_train, np.eye(len(classes))[columns])
+    assert found.y_train.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "y_train",
+    [
+        np.arange(5),
+        np.zeros(6),
+        np.array([0.5, 1, 2, 3, 4, 5]),
+        np.ones((6, 2)),
+        np.arange(12).reshape(6, 2),
+        np.array([{}] * 6),
+    ],
+)
+def test_unfit_labels_are_refused(y_train):
+    with pytest.raises(UserError, match="y_train is"):
+        data.dataset(SQUARES, y_train)
+    with pytest.raises(UserError, match="2 to 1,000"):
+        data.dataset(np.repeat(SQUARES, 200, axis=0), np.arange(1200))
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_own_file(save, tmp_path, capsys):
+    save(tmp_path / "own.npz", x_train=SQUARES, y_train=list("abcabc"), more=np.arange(3))
+    found = data.load(tmp_path / "own.npz")
+    np.testing.assert_array_equal(found.x_train[..., 0], SQUARES)
+    assert (found.classes, found.source) == (["a", "b", "c"], "own.npz")
+    assert capsys.readouterr().out == "classes of own.npz: a b c\n"
+    assert data.load(tmp_path / "own.npz", labels=False).y_train is None
+
+
+def test_a_file_without_the_names_is_refused_with_those_that_it_has(tmp_path):
+    np.savez(tmp_path / "kmnist.npz", SQUARES)
+    with pytest.raises(UserError, match="no x_train, but arr_0: rename") as raised:
+        data.load(tmp_path / "kmnist.npz", labels=False)
+    fit = re.search(r"np.savez.*", str(raised.value))[0].replace('"own', f'"{tmp_path}/own')
+    exec(fit.replace('"kmnist', f'"{tmp_path}/kmnist'), {"np": np})  # noqa: S102
+    assert data.load(tmp_path / "own.npz", labels=False).image_size == 8
+
+
+def test_nothing_is_unpickled(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "executed",)
+
+    np.savez(tmp_path / "bad.npz", x_train=np.array([Trap()], object))
+    with pytest.raises(UserError, match="doesn't hold x_train"):
+        data.load(tmp_path / "bad.npz", labels=False)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_what_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "bad.npz", x_train=np.zeros((1000, 8, 8), np.uint8))
+    monkeypatch.setattr(data, "MAX_BYTES", 1000)
+    with pytest.raises(UserError, match="holds 64,128 bytes: give up to 1,000"):
+        data.load(tmp_path / "bad.npz", labels=False)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no archive", b"PK\3\4 cut off"])
 def test_unreadable_data_is_refused(content, tmp_path):
     path = tmp_path / "bad.npz"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match="bad.npz"):
         data.load(path)
-    with pytest.raises(UserError):
-        data.load(tmp_path)
+
+
+def test_a_class_by_its_name(tmp_path, monkeypatch, capsys):
+    """Trains on letters; the generator knows them, and --digit takes one."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("own.npz", x_train=SQUARES, y_train=list("abcabc"))
+    few = ["--train-steps=1", "--batch-size=2", "--latent-size=6", "--seed=1"]
+    assert main("cgan", ["--data=own.npz", *few], monkeypatch) == 0
+    assert generator_file.read("cgan_own.h5").classes == ["a", "b", "c"]
+    assert json.loads(Path("cgan_own/run.json").read_text())["classes"] == ["a", "b", "c"]
+    sample = ["--generator=cgan_own.h5", "--count=4", "--seed=1"]
+    assert main("cgan", [*sample, "--digit=c"], monkeypatch) == 0
+    assert "c c\nc c\n" in capsys.readouterr().out
+    assert main("cgan", [*sample, "--digit=3"], monkeypatch) == 2
+    assert "choose from a, b, c" in capsys.readouterr().err
+    assert main("cgan", ["--generator=cgan_own.h5", "--evaluate"], monkeypatch) == 2
+    assert "was trained on own.npz" in capsys.readouterr().err
