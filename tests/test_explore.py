@@ -1,11 +1,12 @@
 """The window to play in, by real mouse events on a canvas without a window."""
 
-from lib import explore, gan
+from lib import gan
+from lib.plumbing.errors import UserError
+from lib.sampling import explore
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from lib.errors import UserError
 from matplotlib.backend_bases import MouseButton, MouseEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -15,11 +16,12 @@ from tensorflow import keras
 SIDE = 8  # of the digits
 
 
-@pytest.fixture(params=["noise", "noise and labels"])
+@pytest.fixture(params=["noise", "noise and labels", "noise, categories and codes"])
 def generator(request):
     keras.utils.set_random_seed(4)
-    labels = keras.Input((10,)) if request.param == "noise and labels" else None
-    model = gan.generator(keras.Input((12,)), SIDE, labels=labels)
+    labels = None if request.param == "noise" else keras.Input((10,))
+    codes = [keras.Input((1,)), keras.Input((1,))] if "codes" in request.param else None
+    model = gan.generator(keras.Input((12,)), SIDE, labels=labels, codes=codes)
     *_, last = [layer for layer in model.layers if layer.weights]
     last.kernel.assign(50 * last.kernel)  # untrained, all pixels would be nearly the same grey
     return model
@@ -62,10 +64,12 @@ def on_screen(explorer, axes, side):
     return picture[pixel // 2 :: pixel, pixel // 2 :: pixel]
 
 
-def drawn(generator, noise, digit):
-    """The images of noise, and of a digit where the generator draws one: uint8 (n, side, side)."""
+def drawn(generator, noise, digit, codes=(0.5, 0.5)):
+    """Draw images of noise, and of a digit and codes where it takes them: uint8 (n, side, side)."""
     labels = np.eye(10, dtype="float32")[[digit] * len(noise)]
-    images = generator([noise, labels] if len(generator.inputs) > 1 else noise)
+    codes = [np.full((len(noise), 1), code, "f4") for code in codes]
+    inputs = [noise, labels, *codes][: len(generator.inputs)]
+    images = generator(inputs if len(inputs) > 1 else noise)
     return np.rint(255 * images[..., 0].numpy()).astype(int)
 
 
@@ -101,7 +105,7 @@ def test_directions_change_the_first_layer_most(generator):
 def test_slider(explorer, generator):
     start = explorer.noise.copy()
     check_screen(explorer, generator, start)
-    for index, end, sign in (1, 0.8, 1), (6, 0.1, -1):
+    for index, end, sign in (1, 0.8, 1), (5, 0.1, -1):
         slider = explorer.sliders[index]
         drag(slider, 0.45, end)
         assert 1 < sign * slider.val <= 3
@@ -109,6 +113,16 @@ def test_slider(explorer, generator):
         check_screen(explorer, generator, start)
     drag(slider, 0.1, -0.5)
     assert slider.val == -3
+
+
+@pytest.mark.parametrize("generator", ["noise, categories and codes"], indirect=True)
+def test_code_sliders(explorer, generator):
+    drag(explorer.code_sliders[1], 0.45, 0.8)
+    second = explorer.code_sliders[1].val
+    assert 0.6 < second <= 1
+    images = drawn(generator, explorer.noise, 0, (0.5, second))
+    large = on_screen(explorer, explorer.large.axes, SIDE)
+    np.testing.assert_allclose(large, images[0], atol=2)
 
 
 def test_reset_and_new_noise(explorer, generator):

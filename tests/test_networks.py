@@ -1,6 +1,10 @@
 """The networks against the chapter's description and hand-counted parameters."""
 
+import subprocess
+import sys
+
 from lib import gan, keras2, pictures
+from lib.plumbing.errors import UserError
 
 import numpy as np
 import pytest
@@ -132,7 +136,7 @@ def test_discriminator_batch_norm():
 
 def test_batch_normalization_is_that_of_keras_2():
     x = np.random.default_rng(0).normal(3, 2, (4, 3, 3, 2)).astype("float32")
-    layer = keras2.BatchNormalization()
+    layer = keras2.batch_normalization()
     y = layer(x, training=True)
     mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
     np.testing.assert_allclose(y, (x - mean) / np.sqrt(variance + 1e-3), atol=1e-5)
@@ -169,6 +173,44 @@ def test_discriminator_still_learns_beside_the_adversarial_model():
     model.discriminator.train_on_batch(np.ones((8, 28, 28, 1), "float32"), np.ones((8, 1)))
     after = model.discriminator.get_weights()
     assert all((old != new).any() for old, new in zip(before, after, strict=True))
+
+
+def test_what_is_built_is_plain_keras(tmp_path):
+    """Copies and saves by Keras's own means; another process without lib loads both."""
+    discriminator = gan.discriminator(image(), num_labels=10, batch_norm=True)
+    discriminator.compile(keras2.RMSprop(1e-3, 1e-4), ["binary_crossentropy"] * 2)
+    discriminator.train_on_batch(np.ones((2, 28, 28, 1)), [np.ones((2, 1)), np.eye(10)[:2]])
+    models = {"generator": generator(), "discriminator": discriminator}
+    for model in models.values():
+        x = np.random.default_rng(1).random((2, *model.input_shape[1:]), "f4")
+        expected = np.concatenate([np.ravel(y) for y in keras.tree.flatten(model(x))])
+        keras.models.clone_model(model)
+        keras.models.model_from_json(model.to_json())
+        assert {type(layer).__module__.partition(".")[0] for layer in model.layers} == {"keras"}
+        for suffix in ".keras", ".h5":
+            path = tmp_path / f"{model.name}{suffix}"
+            model.save(path)
+            loaded = keras.models.load_model(path)
+            found = np.concatenate([np.ravel(y) for y in keras.tree.flatten(loaded(x))])
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+    optimizer = keras.models.load_model(tmp_path / "discriminator.keras").optimizer
+    assert optimizer.get_config() == discriminator.optimizer.get_config()
+    for old, new in zip(discriminator.optimizer.variables, optimizer.variables, strict=True):
+        np.testing.assert_array_equal(old, new)
+    code = (
+        "from keras.models import load_model\nfor p in sys.argv[1:]: load_model(p, compile=False)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}", *map(str, tmp_path.iterdir())],
+        check=True,
+        cwd=tmp_path,
+    )
+
+
+@pytest.mark.parametrize("side", [30, 31, 0, 260])
+def test_a_side_that_cannot_be_drawn_is_refused(side):
+    with pytest.raises(UserError, match=f"image_size {side}: it must be divisible by 4"):
+        gan.generator(keras.Input((100,)), side)
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])

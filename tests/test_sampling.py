@@ -1,4 +1,4 @@
-"""What a generator's file is used for: pictures, data sets; and who is refused."""
+"""What a generator's file is used for: pictures and data sets."""
 
 import multiprocessing
 import shutil
@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lib import data, gan, generator_file
+from lib import data, gan
+from lib.plumbing.files import atomic, write_new
+from lib.sampling.load import load
 
-import h5py
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from helpers import CONDITIONAL, FEW_STEPS, main, saved
-from lib.files import atomic, write_new
 from PIL import Image
 from tensorflow import keras
 
@@ -25,9 +25,6 @@ def files(tmp_path_factory):
     noise, labels = keras.Input((100,)), keras.Input((10,))
     gan.generator(noise, 28).save(folder / "plain.h5")
     gan.generator(noise, 28, labels=labels).save(folder / "conditional.h5")
-    codes = [keras.Input((1,)), keras.Input((1,))]
-    gan.generator(noise, 28, labels=labels, codes=codes).save(folder / "infogan.h5")
-    gan.discriminator(keras.Input((28, 28, 1))).save(folder / "discriminator.h5")
     keras2 = """if True:
         import numpy as np
         from keras2_listings import Input, build_generator
@@ -48,99 +45,15 @@ def files(tmp_path_factory):
         cwd=folder,
         capture_output=True,
     )
-    whole = (folder / "plain.h5").read_bytes()
-    (folder / "truncated.h5").write_bytes(whole[: len(whole) // 2])
-    (folder / "empty.h5").write_bytes(b"")
-    (folder / "text.h5").write_text("no HDF5")
-    (folder / "folder.h5").mkdir()
-    (folder / "other.txt").write_bytes(whole)
-    with h5py.File(folder / "foreign.h5", "w") as file:
-        file["data"] = [1, 2, 3]
-    (folder / "half.h5").write_bytes(whole)
-    with h5py.File(folder / "half.h5", "r+") as file:
-        weights = file["model_weights"]
-        del weights[next(name for name in weights if name.startswith("dense"))]
     return folder
 
 
 @pytest.mark.parametrize("name", ["plain", "conditional"])
 def test_generators_of_keras_2_draw_the_same_here(name, files):
-    model = generator_file.load(files / f"keras2_{name}.h5", name == "conditional")
+    model = load(files / f"keras2_{name}.h5")[0]
     noise, labels = np.full((2, 100), 0.5), np.eye(10)[:2]
     images = model.predict([noise, labels] if name == "conditional" else noise, verbose=0)
     np.testing.assert_allclose(images, np.load(files / f"keras2_{name}.npy"), atol=1e-5)
-
-
-def test_no_code_of_a_file_is_run(files, tmp_path):
-    trap = tmp_path / "ran"
-    model = gan.generator(keras.Input((100,)), 28)
-    path = str(trap)
-    spring = keras.layers.Lambda(lambda x: (open(path, "w").close(), x)[1])
-    keras.Model(model.input, spring(model.output)).save(tmp_path / "lambda.h5")
-    trap.unlink()  # building the model sprang it
-    loaded = generator_file.load(tmp_path / "lambda.h5", conditional=False)
-    loaded.predict(np.zeros((1, 100)), verbose=0)
-    assert not trap.exists()
-    keras.models.load_model(tmp_path / "lambda.h5", safe_mode=False)
-    assert trap.exists()  # so it was a trap
-
-
-@pytest.mark.parametrize(
-    "name, arguments, message",
-    [
-        ("wgan", ["--generator=missing.h5"], "there is no file missing.h5"),
-        ("wgan", ["--generator=folder.h5"], "folder.h5 is no .h5 file"),
-        ("wgan", ["--generator="], "is no .h5 file"),
-        ("wgan", ["--generator=other.txt"], "other.txt is no .h5 file"),
-        ("wgan", ["--generator=empty.h5"], "doesn't hold a whole generator"),
-        ("wgan", ["--generator=text.h5"], "doesn't hold a whole generator"),
-        ("wgan", ["--generator=truncated.h5"], "doesn't hold a whole generator"),
-        ("wgan", ["--generator=foreign.h5"], "doesn't hold a whole generator"),
-        ("wgan", ["--generator=half.h5"], "doesn't hold a whole generator"),
-        ("wgan", ["--generator=discriminator.h5"], "doesn't hold a whole generator"),
-        ("wgan", ["--generator=infogan.h5"], "takes latent codes"),
-        ("wgan", ["--generator=conditional.h5"], "acgan-mnist.py or cgan-mnist.py"),
-        ("lsgan", ["--generator=keras2_conditional.h5"], "acgan-mnist.py or cgan-mnist.py"),
-        ("acgan", ["--generator=plain.h5"], "wgan-mnist.py, lsgan-mnist.py or dcgan-mnist.py"),
-        ("cgan", ["--generator=keras2_plain.h5"], "wgan-mnist.py, lsgan-mnist.py or dcgan-mnist"),
-        ("acgan", ["--generator=conditional.h5", "--digit=10"], "choose from 0 to 9"),
-        ("acgan", ["--generator=conditional.h5", "--digit=-1"], "'-1' is no whole number"),
-        ("acgan", ["--generator=conditional.h5", "--digit=three"], "'three' is no whole number"),
-        ("acgan", ["--generator=conditional.h5", "--count=0"], "'0' is no whole number"),
-        ("wgan", ["--generator=plain.h5", "--digit=3"], "acgan-mnist.py and cgan-mnist.py"),
-        ("acgan", ["--digit=3"], "--digit goes with --generator"),
-        ("wgan", ["--interpolate"], "--interpolate goes with --generator"),
-        ("wgan", ["--train-steps=0"], "'0' is no whole number"),
-        ("wgan", ["--train-steps=-5"], "'-5' is no whole number"),
-        ("wgan", ["--batch-size=0"], "'0' is no whole number"),
-        ("wgan", ["--n-critic=0"], "'0' is no whole number"),
-        ("wgan", ["--lr=nan"], "'nan' is no number"),
-        ("wgan", ["--clip-value=-1"], "'-1' is no number"),
-        ("wgan", ["--train"], "unrecognized arguments: --train"),
-        ("wgan", ["--generator=plain.h5", "--lr=5e-5"], "--lr goes with training"),
-        ("wgan", ["--generator=plain.h5", "--resume"], "--resume goes with training"),
-        ("acgan", ["--generator=conditional.h5", "--evaluate", "--digit=1"], "--digit doesn't go"),
-        ("wgan", ["--model-name=a/b"], "'a/b' is no name"),
-        ("wgan", ["--model-name=" + 34 * "數"], "up to 100 bytes"),
-        ("wgan", ["--data=own.npz", "--evaluate-interval=9"], "--against-mnist"),
-        ("wgan", ["--data=missing.npz"], "missing.npz"),
-        ("acgan", ["--data=text.h5"], "text.h5 is no .npz file"),
-        ("wgan", ["--output-dir=text.h5"], "text.h5"),
-        ("wgan", ["--output-dir=/dev/null/below"], "/dev/null"),
-        ("wgan", ["--generator=plain.h5", "--output-dir=text.h5"], "text.h5"),
-        ("wgan", ["--resume"], "no checkpoint to resume from"),
-        ("wgan", ["--resume", "--overwrite"], "exclude each other"),
-    ],
-)
-def test_bad_input_is_one_line(name, arguments, message, files, monkeypatch, capfd):
-    monkeypatch.chdir(files)
-    before = {path: path.stat().st_mtime_ns for path in files.rglob("*")}
-    assert main(name, arguments, monkeypatch) == 2
-    error = capfd.readouterr().err
-    assert error.count("\n") == 1
-    assert error.startswith(f"{name}-mnist.py: ")
-    assert message in error
-    assert {path: path.stat().st_mtime_ns for path in files.rglob("*")} == before
 
 
 def sample(name, arguments, files, monkeypatch, capsys):
@@ -251,7 +164,7 @@ def test_drawn_images_are_a_data_set(name, files, tmp_path, monkeypatch, capsys)
     with np.load("drawn.npz") as arrays:
         assert set(arrays) == {"x_train"} | ({"y_train"} if name in CONDITIONAL else set())
         images = arrays["x_train"]
-    model = generator_file.load(files / f"{source}.h5", name in CONDITIONAL)
+    model = load(files / f"{source}.h5")[0]
     inputs = data.sample_inputs(model, 60, None, seed=1)
     drawn = model.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
     np.testing.assert_allclose(images / 255, drawn[..., 0], atol=0.5001 / 255)
@@ -259,24 +172,6 @@ def test_drawn_images_are_a_data_set(name, files, tmp_path, monkeypatch, capsys)
     assert Path(f"{name}_drawn.h5").exists()
     assert main(name, arguments, monkeypatch) == 2  # a data set isn't replaced
     assert "drawn.npz exists" in capsys.readouterr().err
-
-
-def test_a_data_set_that_another_sampler_wrote_meanwhile_is_kept(
-    files, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.chdir(tmp_path)
-    save = np.savez_compressed
-
-    def save_late(path, **arrays):
-        Path("drawn.npz").write_text("another's")
-        save(path, **arrays)
-
-    monkeypatch.setattr(np, "savez_compressed", save_late)
-    arguments = [f"--generator={files}/plain.h5", "--npz=drawn.npz", "--count=9"]
-    assert main("lsgan", arguments, monkeypatch) == 2
-    assert "drawn.npz exists" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["drawn.npz"]
-    assert Path("drawn.npz").read_text() == "another's"
 
 
 @pytest.mark.parametrize("different", [False, True])
