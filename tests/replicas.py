@@ -1,7 +1,7 @@
 """What test_distribute.py runs in processes of its own: `python3 -m tests.replicas NAME ...`.
 
-TensorFlow's number of devices can be set once a process. `toy` is a script, with a toy GAN; the
-others print one line of JSON.
+TensorFlow's number of devices can be set once a process. `toy` is a script, with a toy GAN;
+`on_two` prints a line of JSON.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from lib import data, gan, keras2
+from lib.plumbing.errors import UserError
 from lib.program.flags import Parser
 from lib.program.main import main
 from lib.training import distribute
@@ -103,28 +104,47 @@ def averages():
     }
 
 
-def compared():
-    return {"halves": [*map(halves, ("lsgan", "wgan"))], "averages": averages()}
-
-
 def scripts(folder, *names):
     """Train two steps by each script on two replicas; return their exit statuses."""
+    np.savez(f"{folder}/own.npz", x_train=TOY_IMAGES, y_train=np.arange(64) % 3)
     few = [f"--data={folder}/own.npz", f"--output-dir={folder}", "--batch-size=4"]
     flags = [*few, "--train-steps=2", "--distribute=cpu:2"]
-    np.savez(f"{folder}/own.npz", x_train=TOY_IMAGES, y_train=np.arange(64) % 3)
     with pytest.MonkeyPatch.context() as patch:
-        return [helpers.main(name, flags, patch) for name in names]
+        return [
+            helpers.main(name, flags + ["--n-critic=1"] * name.startswith("wgan"), patch)
+            for name in names
+        ]
 
 
-def draws(*words):
-    """Return what each replica of this process draws first: an image and noise."""
-    params = toy_parser().parse_args(words)
+def draws():
+    """Return what each replica draws first: images and noise."""
+    params = toy_parser().parse_args(["--distribute=cpu:2", "--seed=3"])
     with distribute.scope(params) as params:
         strategy = tf.distribute.get_strategy()
-        draw = data.Sampler(params, data.dataset(np.arange(256).reshape(16, 4, 4)))
+        draw = data.Sampler(params, data.dataset(TOY_IMAGES))
         drawn = tf.function(strategy.run)(lambda: (draw.images(), draw.noise()))
         copies = zip(*map(strategy.experimental_local_results, drawn), strict=True)
         return [[value.numpy().tolist() for value in copy] for copy in copies]
+
+
+def uneven():
+    """Return what is said of a batch that two replicas can't share."""
+    try:
+        with distribute.scope(toy_parser().parse_args(["--distribute=cpu:2", "--batch-size=7"])):
+            return ""
+    except UserError as error:
+        return str(error)
+
+
+def on_two(folder):
+    """Try all on two replicas of this process."""
+    return {
+        "halves": [*map(halves, ("lsgan", "wgan"))],
+        "averages": averages(),
+        "draws": draws(),
+        "uneven": uneven(),
+        "scripts": scripts(folder, "wgan", "acgan", "wgan-gp"),
+    }
 
 
 def toy_parser():

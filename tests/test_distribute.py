@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from argparse import Namespace
 
 from lib.plumbing.errors import UserError
 from lib.training import distribute
@@ -24,11 +23,13 @@ REPLICAS = [sys.executable, "-m", "tests.replicas"]
 FLAGS = ["--save-interval=2", "--log-interval=2", "--seed=3"]
 
 
-def replicas(*words):
-    """Return what a function of tests/replicas.py answers."""
-    command = [*REPLICAS, *map(str, words)]
+@pytest.fixture(scope="module")
+def on_two(tmp_path_factory):
+    """Return the folder and what tests/replicas.py found on two replicas."""
+    folder = tmp_path_factory.mktemp("on_two")
+    command = [*REPLICAS, "on_two", folder]
     done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return folder, json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture
@@ -57,41 +58,36 @@ def start_workers():
         worker.communicate()
 
 
-@pytest.fixture(scope="module")
-def compared():
-    return replicas("compared")
-
-
-def test_halves_of_a_batch_move_the_weights_as_the_whole(compared):
-    for gan in compared["halves"]:
+def test_halves_of_a_batch_move_the_weights_as_the_whole(on_two):
+    for gan in on_two[1]["halves"]:
         assert max(gan["gaps"]) < 1e-3  # of the weights, and of RMSprop's averages
         one, two = gan["losses"]
         assert one == pytest.approx(two, rel=1e-5)
 
 
-def test_batch_normalization_sees_its_replica_s_half(compared):
-    distances = compared["averages"]
+def test_batch_normalization_sees_its_replica_s_half(on_two):
+    distances = on_two[1]["averages"]
     assert distances["between replicas"] == 0
     assert distances["to the mean of the halves"] < 1e-6
     assert distances["to the whole"] > 1e-4
 
 
-def test_every_replica_draws_its_own_share(start_workers, tmp_path):
-    drawn = replicas("draws", "--distribute=cpu:2", "--seed=3")
-    (images, noise), (others, other_noise) = drawn
-    assert len(images) == len(others) == len(noise) == 4  # of 8
+def test_every_replica_draws_its_own_share(on_two):
+    (images, noise), (other_images, other_noise) = on_two[1]["draws"]
+    assert len(images) == len(other_images) == len(noise) == 4  # of 8
+    assert images != other_images
     assert noise != other_noise
-    assert images != others
-
-    workers = start_workers("draws", "--seed=3", folders=[tmp_path] * 2)
-    answers = [worker.communicate()[0].splitlines()[-1] for worker in workers]
-    assert [replica for answer in answers for replica in json.loads(answer)] == drawn
 
 
-def test_scripts_train_on_devices_of_one_machine(tmp_path):
-    assert replicas("scripts", tmp_path, "wgan", "acgan", "wgan-gp") == [0, 0, 0]
+def test_a_batch_that_cannot_be_split_is_refused(on_two):
+    assert "--batch-size=7 can't be split evenly over 2 replicas" in on_two[1]["uneven"]
+
+
+def test_scripts_train_on_devices_of_one_machine(on_two):
+    folder, found_there = on_two
+    assert found_there["scripts"] == [0, 0, 0]
     for name in "wgan_own", "acgan_own", "wgan_gp_own":
-        facts = json.loads((tmp_path / name / "run.json").read_text())
+        facts = json.loads((folder / name / "run.json").read_text())
         assert len(facts["machine"]["devices"]) == 2
         assert facts["ended"]
 
@@ -127,25 +123,16 @@ def test_what_cannot_be_distributed_is_one_line(flags, message, refusal):
     assert message in refusal("lsgan", *flags)
 
 
-def test_a_batch_that_cannot_be_split_is_one_line(tmp_path):
-    done = fail("--distribute=cpu:3", f"--output-dir={tmp_path}")
-    assert "--batch-size=8 can't be split evenly over 3 replicas" in done
-
-
-def fail(*flags, **env):
-    """Return the one line of a toy script that ends with status 2."""
-    command, env = [*REPLICAS, "toy", *flags], os.environ | env
-    done = subprocess.run(command, check=False, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    return done.stderr
-
-
-def test_a_port_in_use_is_one_line(tmp_path):
+def test_a_port_in_use_is_one_line():
     with socket.create_server(("", 0)) as server:
         place = f"localhost:{server.getsockname()[1]}"
         config = json.dumps(WORKER | {"cluster": {"worker": [place]}})
-        error = fail(f"--output-dir={tmp_path}", TF_CONFIG=config)
-    assert f"can't join TF_CONFIG's cluster as {place}" in error
+        command, env = [*REPLICAS, "toy"], os.environ | {"TF_CONFIG": config}
+        done = subprocess.run(
+            command, check=False, cwd=ROOT, env=env, capture_output=True, text=True
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"can't join TF_CONFIG's cluster as {place}" in done.stderr
 
 
 def test_a_worker_that_waits_can_be_stopped(tmp_path):
@@ -155,43 +142,40 @@ def test_a_worker_that_waits_can_be_stopped(tmp_path):
     with subprocess.Popen(command, cwd=ROOT, env=env, **pipes) as worker:
         assert "waits for" in worker.stdout.readline()
         worker.send_signal(signal.SIGINT)
-        _, error = worker.communicate()
+        _, error = worker.communicate(timeout=600)
     assert worker.returncode in (-signal.SIGINT, 130)  # before TensorFlow's own wait, or in it
     assert error == ""
 
 
-def test_workers_with_other_data_are_refused(tmp_path, monkeypatch):
+@pytest.fixture
+def same_data(tmp_path):
+    """Return flags for two workers that have the same data under two names, as copies."""
     archive(tmp_path / "own.npz")
     archive(tmp_path / "copy.npz")
-    archive(tmp_path / "other.npz", npy((6, 4, 4), body=bytes([1] * 96)))
-
-    def check(name):
-        params = Namespace(shared=[], data=str(tmp_path / name), resume=False)
-        distribute.check_agreement(params)
-
-    known = []
-    monkeypatch.setattr(distribute, "mean_of_workers", lambda own: known.append(own) or own)
-    check("own.npz")
-    monkeypatch.setattr(distribute, "mean_of_workers", lambda own: (known[0] + own) / 2)
-    check("copy.npz")
-    with pytest.raises(UserError, match="the workers differ in script, flags, data"):
-        check("other.npz")
+    return [[f"--data={tmp_path}/{name}.npz", "--model-name=toy"] for name in ("own", "copy")]
 
 
 @pytest.mark.slow
-def test_workers_started_differently_are_refused(start_workers, tmp_path):
-    for worker in start_workers("toy", folders=[tmp_path] * 2, flags=[[], ["--latent-size=2"]]):
-        _, error = worker.communicate()
+@pytest.mark.parametrize("what", ["data", "flags"])
+def test_workers_started_differently_are_refused(what, start_workers, same_data, tmp_path):
+    if what == "data":
+        archive(tmp_path / "copy.npz", npy((6, 4, 4), body=bytes([1] * 96)))
+    else:
+        same_data[1].append("--latent-size=2")
+    for worker in start_workers("toy", folders=[tmp_path] * 2, flags=same_data):
+        _, error = worker.communicate(timeout=600)
         assert worker.returncode == 2
         assert error.startswith("toy-mnist.py: the workers differ in script, flags, data,")
 
 
 @pytest.mark.slow
-def test_a_cluster_goes_on_after_a_kill_and_a_signal(start_workers, tmp_path, monkeypatch, capsys):
+def test_a_cluster_goes_on_after_a_kill_and_a_signal(
+    start_workers, same_data, tmp_path, monkeypatch, capsys
+):
     place, other = tmp_path / "toy", tmp_path / "other"
 
     def start(*flags, folders=(tmp_path, tmp_path)):
-        return start_workers("toy", *flags, folders=folders)
+        return start_workers("toy", *flags, folders=folders, flags=same_data)
 
     def wait_for_checkpoint(workers, step):
         while not (prefixes := found(place)) or step_of(prefixes[0]) < step:
@@ -204,7 +188,7 @@ def test_a_cluster_goes_on_after_a_kill_and_a_signal(start_workers, tmp_path, mo
     workers = start(*FLAGS, "--train-steps=1000000", folders=(tmp_path, other))
     wait_for_checkpoint(workers, 4)
     workers[1].kill()
-    _, error = workers[0].communicate()
+    _, error = workers[0].communicate(timeout=600)
     assert workers[0].returncode == 2
     assert error.startswith("toy-mnist.py: another worker is gone")
     assert error.count("\n") == 1
@@ -215,7 +199,7 @@ def test_a_cluster_goes_on_after_a_kill_and_a_signal(start_workers, tmp_path, mo
     workers = start("--resume")
     wait_for_checkpoint(workers, newest + 2)
     workers[1].terminate()
-    said = [worker.communicate()[1].splitlines()[-1] for worker in workers]
+    said = [worker.communicate(timeout=600)[1].splitlines()[-1] for worker in workers]
     assert [worker.returncode for worker in workers] == [143, 143]
     assert said[0] == said[1]
     (step,) = re.findall(r"stopped after step (\d+), all of it saved.*go on with: ", said[0])
@@ -223,7 +207,7 @@ def test_a_cluster_goes_on_after_a_kill_and_a_signal(start_workers, tmp_path, mo
     end = f"--train-steps={int(step) + 2}"
     ended = []
     for worker in start("--resume", end):
-        out, error = worker.communicate()
+        out, error = worker.communicate(timeout=600)
         assert (worker.returncode, error) == (0, "")
         ended.append(out.splitlines()[-1])
 

@@ -5,6 +5,7 @@ two end points is set against the distance that the listing moved.
 """
 
 import csv
+import gc
 
 from lib import data
 
@@ -80,6 +81,15 @@ def compare(name, flags, folder, dataset):
         ours = np.array([float(row[key]) for row in rows])
         result[key] = relative_distance(ours, theirs, 0)
     return result
+
+
+@pytest.fixture(autouse=True)
+def forget_networks():
+    """Give memory back, of which seven pairs of networks would take 2 GiB."""
+    yield
+    keras.utils.clear_session()
+    keras2_listings.backend.clear_session()
+    gc.collect()
 
 
 @pytest.mark.parametrize(
