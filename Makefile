@@ -1,10 +1,10 @@
 PYTHON ?= python3
 FLAGS ?=
-GANS = wgan lsgan acgan dcgan cgan
+GANS = wgan lsgan acgan dcgan cgan wgan-gp infogan
 
 .PHONY: help $(GANS) test bench format
 help:
-	@echo 'make lsgan (wgan, acgan, dcgan, cgan): train; flags: make lsgan FLAGS="--seed=1"'
+	@echo 'make lsgan (or another of the scripts): train; flags: make lsgan FLAGS="--seed=1"'
 	@echo 'make test: lint and run the tests'
 	@echo 'make bench: measure the speed (15 minutes)'
 
@@ -14,7 +14,7 @@ $(GANS): .venv/.requirements
 test: .venv/.requirements-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/python -m pytest --numprocesses=3 --dist=worksteal
+	.venv/bin/python -m pytest --numprocesses=2 --dist=worksteal
 
 bench: .venv/.requirements-dev
 	.venv/bin/python -m benchmarks.speed $(FLAGS)

@@ -69,7 +69,8 @@ def checked_images(x: np.ndarray) -> np.ndarray:
     """Return images as `Dataset` has them; raise a UserError where that would be guessing."""
     found = f"x_train is {x.dtype} {x.shape}"
     if x.ndim == 4 and x.shape[3] == 3:
-        raise UserError(f"{found}, in colour: give x_train.mean(axis=3), in [0, 1]")
+        scale = "" if x.dtype.kind == "f" and x.max(initial=0) <= 1 else " / 255"
+        raise UserError(f"{found}, in colour: give x_train.mean(axis=3){scale}")
     if x.ndim == 3:
         x = x[..., np.newaxis]
     if x.ndim != 4 or x.shape[3] != 1 or x.shape[1] != x.shape[2] or not len(x):
@@ -159,12 +160,16 @@ def read_arrays(path: str | Path, names: list[str]) -> list[np.ndarray]:
     """Read arrays of an npz; nothing is unpickled, as that would run code from the file."""
     with ZipFile(path) as archive:
         sizes = {Path(info.filename).stem: info.file_size for info in archive.infolist()}
-    for name in names:
-        if name not in sizes:
-            raise UserError(
-                f"{path} has no {name}, but {', '.join(sizes) or 'nothing'}: rename, as by "
-                f'np.savez("own.npz", {name}=np.load("{Path(path).name}")["{next(iter(sizes), name)}"])'
-            )
+    if missing := [name for name in names if name not in sizes]:
+        others = iter([name for name in sizes if name not in names and name.isidentifier()])
+        old = {name: name if name in sizes else next(others, None) for name in names}
+        renamed = ", ".join(
+            f'{new}=f["{name}"]' if name else f"{new}=..." for new, name in old.items()
+        )
+        raise UserError(
+            f"{path} has no {' and no '.join(missing)}, but {', '.join(sizes) or 'nothing'}: write "
+            f'another, as by f = np.load("{Path(path).name}"); np.savez("own.npz", {renamed})'
+        )
     if (size := sum(sizes[name] for name in names)) > MAX_BYTES:
         raise UserError(f"{path} holds {size:,} bytes: give up to {MAX_BYTES:,}")
     with np.load(path, allow_pickle=False) as arrays:

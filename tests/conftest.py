@@ -30,6 +30,12 @@ def mnist():
     return data.load()
 
 
+@pytest.fixture(scope="session")
+def some_mnist(mnist):
+    """Return the first thousand of its images, as TensorFlow keeps each training's data."""
+    return mnist._replace(x_train=mnist.x_train[:1000].copy(), y_train=mnist.y_train[:1000])
+
+
 @pytest.fixture(scope="session", autouse=True)
 def few_batches():
     """Compute the classification accuracy score in a second instead of half a minute."""

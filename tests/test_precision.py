@@ -68,9 +68,10 @@ def test_weights_and_outputs_stay_float32(name, bfloat16, mnist):
 
 
 @needs_bfloat16
-def test_losses_run_alike_and_a_resumed_run_equals_a_whole_one(tmp_path, mnist):
+def test_losses_run_alike_and_a_resumed_run_equals_a_whole_one(tmp_path, some_mnist):
     def run(name, *flags, steps=6):
-        models = train("lsgan", tmp_path / name, mnist, "--log-interval=1", *flags, steps=steps)
+        flags = ["--log-interval=1", *flags]
+        models = train("lsgan", tmp_path / name, some_mnist, *flags, steps=steps)
         return models[0].get_weights()
 
     def losses(name):

@@ -23,8 +23,8 @@ def files(tmp_path_factory):
     """Generators of Keras 3, of Keras 2, and what they draw from noise of 0.5."""
     folder = tmp_path_factory.mktemp("generators")
     noise, labels = keras.Input((100,)), keras.Input((10,))
-    gan.generator(noise, 28).save(folder / "plain.h5")
-    gan.generator(noise, 28, labels=labels).save(folder / "conditional.h5")
+    gan.generator(noise, 8).save(folder / "plain.h5")
+    gan.generator(noise, 8, labels=labels).save(folder / "conditional.h5")
     keras2 = """if True:
         import numpy as np
         from keras2_listings import Input, build_generator
@@ -78,8 +78,8 @@ def test_count_and_digit(files, monkeypatch, capsys):
     assert "7 7 7 7\n7 7 7 7\n7 7\n" in output
     assert "conditional_digit7_10_seed" in output
     # 3 rows of 4, each image with 2 pixels of gap around, doubled
-    assert picture.shape[:2] == (2 * (3 * 30 + 2), 2 * (4 * 30 + 2))
-    assert (picture[-60:, 140:] == 1).all()  # the last two places stay empty
+    assert picture.shape[:2] == (2 * (3 * 10 + 2), 2 * (4 * 10 + 2))
+    assert (picture[44:, 44:] == 1).all()  # the last two places stay empty
 
 
 def test_random_digits_are_printed(files, monkeypatch, capsys):
@@ -104,7 +104,7 @@ def test_interpolation_draws_rows_and_a_walk(files, tmp_path, monkeypatch, capsy
 
 
 def test_interpolation_walks_in_equal_steps():
-    model = gan.generator(keras.Input((100,)), 28, labels=keras.Input((10,)))
+    model = gan.generator(keras.Input((100,)), 4, labels=keras.Input((10,)))
     noise, labels = data.sample_inputs(model, 16, None, seed=1, interpolate=True)
     rows = np.reshape(noise, (4, 4, 100))
     steps = np.diff(rows, axis=1)
