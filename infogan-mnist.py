@@ -89,7 +89,7 @@ def train(models, dataset, params):
     """
     generator, _, _ = models
     draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
-    grids = data.code_grids(draw.noise(10), params.num_categories)
+    grids = data.code_grids(draw.noise(params.num_categories), params.num_categories)
 
     def plot(step, model_name):
         for name in "code1", "code2":

@@ -121,6 +121,8 @@ def checked_labels(y: np.ndarray, count: int) -> tuple[list, np.ndarray]:
             raise UserError(f"{found}: each one-hot row must have one 1")
         if len(y) == count and 2 <= y.shape[1] <= MAX_CLASSES:
             return [*range(y.shape[1])], y.argmax(axis=1)
+    if y.dtype.kind == "S" or (y.dtype == object and all(isinstance(v, str) for v in y.flat)):
+        y = y.astype(str)  # as pandas has them
     if y.dtype.kind == "f" and np.array_equal(y, np.rint(y)) and abs(y).max(initial=0) < 2**31:
         y = y.astype(np.int64)
     if y.shape != (count,) or y.dtype.kind not in "biuU":

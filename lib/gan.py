@@ -157,7 +157,7 @@ def train(models, x_train, params, step=dcgan_step) -> None:
 
     Raises:
         UserError: the images don't fit; or as `open_run`.
-        Stopped: as `open_run`.
+        Stopped, Finished: as `open_run`.
     """
     # here: who only builds networks needs no runs
     from lib.training.distribute import compile_step
@@ -248,9 +248,7 @@ def draw_images(generator, inputs: list, batch_size: int = 32) -> np.ndarray:
             "the generator's weights are so large that its pixels are not finite: give another "
             "one, or train anew with other hyperparameters"
         )
-    if generator.layers[-1].get_config().get("activation") == "tanh":
-        images = (images + 1) / 2
-    return images.clip(0, 1)
+    return pictures.as_pixels(generator, images)
 
 
 def test_generator(

@@ -206,6 +206,8 @@ def described(config: dict, stored: list[h5py.Dataset], source, classes) -> Stor
     weights = [dataset.astype("float32")[()] for dataset in stored]
     if not all(np.isfinite(weight).all() for weight in weights):
         raise UserError("its weights are not finite: give another generator")
+    if classes and len(classes) != sum(widths[1:2]):
+        raise ValueError(f"{len(classes)} classes for {sum(widths[1:2])} labels")
     source = None if source is None else str(source)[:255]
     return Stored(widths, image_size, activation, weights, source, [*classes])
 

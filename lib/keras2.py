@@ -26,6 +26,7 @@ def batch_normalization() -> layers.BatchNormalization:
     layer = layers.BatchNormalization()
 
     def call(inputs, training=None, mask=None):
+        training = training and layer.trainable  # as Keras's own
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs,
             layer.gamma,

@@ -37,6 +37,13 @@ def image_grid(images: np.ndarray, cols: int | None = None, gap: int = GAP) -> n
     return np.pad(grid, ((gap, 0), (gap, 0)), constant_values=1)
 
 
+def as_pixels(generator, images: np.ndarray) -> np.ndarray:
+    """Return what a generator drew as pixels in [0, 1]: a tanh's shifted, a linear one's clipped."""
+    if generator.layers[-1].get_config().get("activation") == "tanh":
+        images = (images + 1) / 2
+    return images.clip(0, 1)
+
+
 def to_uint8(images: np.ndarray) -> np.ndarray:
     """Round images in [0, 1] to whole numbers from 0 to 255."""
     return np.rint(255 * images).astype(np.uint8)

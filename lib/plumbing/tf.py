@@ -6,6 +6,7 @@ errors alone. TF_CPP_MIN_LOG_LEVEL=0 shows everything.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -46,4 +47,5 @@ def file_errors() -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        raise OSError(error.message.splitlines()[0]) from error
+        reason = re.sub(r"^\{\{.*?\}\} | \[Op:\w+\]", "", error.message.splitlines()[0])
+        raise OSError(reason) from error

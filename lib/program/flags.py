@@ -18,7 +18,7 @@ from lib.training.defaults import DEFAULTS
 
 INT32_MAX, FLOAT32_MAX = 2**31 - 1, float(2**128 - 2**104)
 # Generous: beyond them is a slip of the keyboard.
-LIMITS = {"--batch-size": 4096, "--latent-size": 10_000, "--n-critic": 100}
+LIMITS = {"--batch-size": 4096, "--latent-size": 10_000, "--n-critic": 100, "--num-categories": 100}
 
 
 def whole_number(low: int, high: int = INT32_MAX) -> Callable[[str], int]:
@@ -258,6 +258,8 @@ USES = {
     "digit": ("npz", "interpolate", "neighbors"),
     "count": ("npz", "interpolate"),
     "seconds": ("interpolate",),
+    "code1": ("interpolate",),
+    "code2": ("interpolate",),
 }
 
 

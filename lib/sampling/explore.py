@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from lib import data
-from lib.pictures import enlarge, image_grid, to_uint8
+from lib.pictures import as_pixels, enlarge, image_grid, to_uint8
 from lib.plumbing.errors import UserError
 from lib.plumbing.files import atomic
 from lib.plumbing.tf import keras, tf
@@ -116,6 +116,7 @@ class Explorer:
         self.figure, self.folder = figure, Path(folder)
         self.latent_size, self.num_labels, num_codes = data.input_widths(generator)
         self.directions = latent_directions(generator, NUM_SLIDERS - num_codes)
+        self.generator = generator
         self.generate = tf.function(partial(generator, training=False))
         self.rng = tf.random.Generator.from_seed(seed)
         self.noise = self.new_noise()
@@ -162,7 +163,7 @@ class Explorer:
             labels = np.eye(self.num_labels, dtype=np.float32)[[self.digit] * len(inputs)]
             codes = (np.full((len(inputs), 1), slider.val) for slider in self.code_sliders)
             inputs = [inputs, labels, *(code.astype(np.float32) for code in codes)]
-        images = self.generate(inputs).numpy()
+        images = as_pixels(self.generator, self.generate(inputs).numpy())
         self.large.set_data(images[self.chosen, ..., 0])
         self.grid.set_data(image_grid(images, gap=0))
 

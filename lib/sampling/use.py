@@ -39,7 +39,7 @@ def use_generator(params: Namespace, inputs: int) -> None:
             "add --against-mnist if that is what you want"
         )
     if params.neighbors:
-        word = "" if digit is None else f"digit{digit}_"
+        word = "" if digit is None else f"digit{params.digit}_"
         name = picture.with_name(f"{picture.name}_neighbors_{word}seed{params.seed}.png")
         pictures.show(draw_neighbors(generator, name, digit, params.seed))
     elif params.evaluate:
@@ -65,7 +65,8 @@ def digit_of(text: str | None, stored: Stored) -> int | None:
     names = [str(name) for name in stored.classes or range(stored.widths[1])]
     if text not in names:
         choice = ", ".join(names) if len(names) <= 30 else f"{names[0]} to {names[-1]}"
-        raise UserError(f"digit {text} is unknown here: choose from {choice}")
+        what = "category" if stored.widths[2:] else "digit"
+        raise UserError(f"{what} {text} is unknown here: choose from {choice}")
     return names.index(text)
 
 
@@ -88,7 +89,8 @@ def draw(generator: keras.Model, picture: Path, params: Namespace, digit, classe
 
         length = f"_{params.seconds}s" if params.seconds else ""
         animation = path.with_name(f"{path.stem}{length}_walk.gif")
-        animation = write_walk(generator, animation, params.seconds or 8, params.seed, digit)
+        seconds, codes = params.seconds or 8, (params.code1, params.code2)
+        animation = write_walk(generator, animation, seconds, params.seed, digit, codes)
         print(f"saved {animation}", flush=True)
     pictures.show(path)
 

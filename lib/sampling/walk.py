@@ -38,7 +38,12 @@ def closed_walk(points: np.ndarray, frames: int) -> np.ndarray:
 
 
 def write_walk(
-    generator: keras.Model, path: str | Path, seconds: int, seed: int, digit: int | None = None
+    generator: keras.Model,
+    path: str | Path,
+    seconds: int,
+    seed: int,
+    digit: int | None = None,
+    codes: tuple[float | None, ...] = (None, None),
 ) -> Path:
     """Write an endless GIF of a walk that comes by about one random point a second.
 
@@ -52,6 +57,7 @@ def write_walk(
         seconds: the length of the walk.
         seed: of the noise.
         digit: the only one to draw.
+        codes: InfoGAN's two, in [0, 1]; None holds one at 0.5.
 
     Returns:
         The GIF's path. Another GIF that lies there is not replaced.
@@ -72,7 +78,8 @@ def write_walk(
         labels = np.eye(num_labels, dtype=np.float32)
         labels = labels if together else labels[[digit] * count]
         inputs.append(np.tile(labels, (frames, 1)))
-    inputs += [np.full((frames * count, 1), 0.5, np.float32)] * num_codes
+    held = [0.5 if code is None else code for code in codes][:num_codes]
+    inputs += [np.full((frames * count, 1), code, np.float32) for code in held]
     images = gan.draw_images(generator, inputs)
     grids = (
         image_grid(images[start : start + count], COLS) for start in range(0, len(images), count)

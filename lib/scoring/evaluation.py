@@ -9,6 +9,7 @@ scores taken from an Inception network.
 import functools
 
 from lib import data
+from lib.pictures import as_pixels
 from lib.plumbing.errors import UserError
 from lib.plumbing.tf import keras, tf
 from lib.scoring import classifier, formulas
@@ -53,7 +54,7 @@ def evaluate(generator: keras.Model, seed: int, count: int = 10_000, quick: bool
         _, requested = reference(count)
         inputs = [inputs, tf.one_hot(requested, formulas.DIGITS)]
     images = generator.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
-    return score(images, requested, None if quick else seed)
+    return score(as_pixels(generator, images), requested, None if quick else seed)
 
 
 def evaluate_real(seed: int, count: int = 10_000) -> dict:

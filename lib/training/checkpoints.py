@@ -79,7 +79,7 @@ def no_checkpoint(folder: Path) -> UserError:
         return UserError(f"no checkpoint in {folder} is whole: begin anew with --overwrite")
     return UserError(
         f"no checkpoint to resume from lies in {folder}: give the run's --model-name or "
-        "--output-dir, or begin anew without --resume"
+        "--output-dir, or begin anew with --overwrite"
     )
 
 

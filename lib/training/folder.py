@@ -25,7 +25,7 @@ except ImportError:  # Windows: two processes on one run go unnoticed there
 
 # What a run leaves in its folder, beside its sample grids.
 FILES = "run.json", "networks.txt", "history.csv", "losses.png", "training.gif"
-FOLDERS = "checkpoints", "tensorboard"
+FOLDERS = "checkpoints", "tensorboard", "code1", "code2"  # the last two InfoGAN's
 
 
 def run_folder(params: Namespace) -> Path:
@@ -120,7 +120,11 @@ def facts(params: Namespace, draw) -> dict:
         "model_name": params.model_name,
         "data_sha256": draw.fingerprint(),
         "classes": draw.dataset.classes,
-        "parameters": {name: v for name, v in vars(params).items() if name not in PROCESS},
+        "parameters": {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in vars(params).items()
+            if name not in PROCESS
+        },
     }
 
 

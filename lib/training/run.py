@@ -175,6 +175,7 @@ class Run:
         self.clock.step_done(step)
         if stopping:
             self.close()
+            self.display.end_line()
             raise stopped(self)
 
     def _grid_due(self, step: int) -> bool:
