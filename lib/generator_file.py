@@ -83,7 +83,7 @@ def save(generator: keras.Model, path: str | Path, source: str | None = None, cl
         file.attrs["model_config"] = json.dumps(config)
         if source:
             file.attrs["data"] = source
-        if len(classes):
+        if len(classes) and len(generator.inputs) == 2:  # InfoGAN's categories are its own
             file.attrs["classes"] = json.dumps(list(classes))
     write(Path(path), content.getvalue())
 
@@ -206,8 +206,9 @@ def described(config: dict, stored: list[h5py.Dataset], source, classes) -> Stor
     weights = [dataset.astype("float32")[()] for dataset in stored]
     if not all(np.isfinite(weight).all() for weight in weights):
         raise UserError("its weights are not finite: give another generator")
-    if classes and len(classes) != sum(widths[1:2]):
-        raise ValueError(f"{len(classes)} classes for {sum(widths[1:2])} labels")
+    classes = classes if len(widths) == 2 else []
+    if classes and len(classes) != widths[1]:
+        raise ValueError(f"{len(classes)} classes for {widths[1]} labels")
     source = None if source is None else str(source)[:255]
     return Stored(widths, image_size, activation, weights, source, [*classes])
 

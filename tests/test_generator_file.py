@@ -53,7 +53,8 @@ def test_a_saved_generator_draws_the_same_anywhere(conditions, tmp_path):
     expected = gan.draw_images(generator, inputs)
     loaded, stored = load(tmp_path / "own.h5")
     np.testing.assert_array_equal(gan.draw_images(loaded, inputs), expected)
-    assert (stored.source, stored.classes) == ("own.npz", ["a", "b", "c"])
+    classes = ["a", "b", "c"] if conditions == 1 else []
+    assert (stored.source, stored.classes) == ("own.npz", classes)
     plain = keras.models.load_model(tmp_path / "own.h5", compile=False)
     np.testing.assert_allclose(gan.draw_images(plain, inputs), expected, atol=1e-6)
     assert {type(layer).__module__.partition(".")[0] for layer in plain.layers} == {"keras"}
