@@ -3,8 +3,7 @@
 One process on one core, a cluster of two on a core each at an equal global batch, and two
 processes with half of the batch each that don't talk, which is the best that two can do. They
 take turns; ratios are medians of the ratios within a round. The bytes are those that cross the
-loopback interface meanwhile. From these, on paper, the step with more workers on other
-networks. Linux only.
+loopback interface meanwhile. Linux only.
 """
 
 import argparse
@@ -22,9 +21,6 @@ from tests.helpers import local_cluster
 import numpy as np
 
 BATCH_SIZE = 64
-WORKERS = (1, 2, 4, 8, 16, 32, 64)
-GIGABITS = (1, 10, 100)
-HOP_SECONDS = 1e-4  # from a machine to its neighbour; taken, not measured
 
 
 def start(name: str, batch_size: int, cores: list[int], talk: bool) -> list[Contender]:
@@ -84,25 +80,10 @@ def measure(name: str, args: argparse.Namespace) -> np.ndarray:
     return np.array(rounds).T
 
 
-def on_paper(workers: int, gigabits: float, step: dict) -> float:
-    """Return seconds a step with a ring of workers; nothing overlaps.
-
-    Each computes its share as fast as the whole, then for each update passes its neighbour
-    2 (n - 1) messages that come to 2 (n - 1) / n times the gradients, and pays besides what
-    talking cost on loopback.
-    """
-    if workers == 1:
-        return step["alone"]
-    messages = 2 * (workers - 1)
-    transfer = messages / workers * step["megabytes"] / (125 * gigabits)
-    latency = messages * step["updates"] * HOP_SECONDS
-    return step["alone"] / workers + transfer + latency + step["besides"]
-
-
 def compare(args: argparse.Namespace) -> None:
-    """Measure, and print the tables."""
+    """Measure, and print the table."""
     print(f"{machine()}, {args.rounds} rounds of {args.steps} steps\n")
-    measured, paper = [], []
+    measured = []
     for name in args.gans:
         rounds = measure(name, args)
         alone, both, mute, crossed = np.median(rounds, axis=1)
@@ -111,17 +92,9 @@ def compare(args: argparse.Namespace) -> None:
         times = [f"{1e3 * seconds:.0f}" for seconds in (alone, both, mute)]
         ratios = [f"{ratio:.2f}" for ratio in ratios]
         measured.append([name, *times, *ratios, updates, f"{size:.1f}", f"{crossed:.1f}"])
-        besides = max(0, both - mute)  # in a few steps those that talk may seem faster
-        step = {"alone": alone, "updates": updates, "megabytes": size, "besides": besides}
-        for gigabits in GIGABITS:
-            times = {n: on_paper(n, gigabits, step) for n in WORKERS}
-            pays = max(n for n, time in times.items() if alone / time >= n / 2)
-            paper.append([name, gigabits, *(f"{1e3 * t:.0f}" for t in times.values()), pays])
     heads = ["GAN", "one worker, ms", "two, ms", "two that don't talk, ms", "ratio"]
     heads += ["ratio without talk", "updates a step", "gradients a step, MB", "crossed a step, MB"]
     print(markdown(heads, measured))
-    print("\nOn paper, milliseconds a step, and up to how many workers each does half its best:\n")
-    print(markdown(["GAN", "Gbit/s", *WORKERS, "pays up to"], paper))
 
 
 def main() -> None:

@@ -104,14 +104,10 @@ def test_table_of_speed(monkeypatch, capsys):
     assert "137 GFLOP/s in float32" in capsys.readouterr().out
 
 
-def test_workers_on_paper():
+def test_gradients_that_cross():
+    """Counts updates a step, and megabytes of gradients, by the networks' sizes."""
     assert distributed.gradients("lsgan") == (2, pytest.approx(9.5, abs=0.1))
-    updates, size = distributed.gradients("wgan")
-    assert (updates, size) == (11, pytest.approx(48.4, abs=0.1))
-    step = {"alone": 1.0, "updates": updates, "megabytes": 50.0, "besides": 0.01}
-    assert distributed.on_paper(1, 1, step) == 1
-    # half the work; 50 MB at 125 MB/s; 2 messages of 0.1 ms in each of 11 updates
-    assert distributed.on_paper(2, 1, step) == pytest.approx(0.5 + 0.4 + 0.0022 + 0.01)
+    assert distributed.gradients("wgan") == (11, pytest.approx(48.4, abs=0.1))
 
 
 SAYS_ITS_FLAGS = """

@@ -190,6 +190,8 @@ def test_unfit_images_are_refused(x_train):
         (np.eye(3)[[2, 0, 1, 1, 1, 1]], [0, 1, 2], [2, 0, 1, 1, 1, 1]),
         (np.array([1.0, 2, 1, 2, 1, 2]), [1, 2], [0, 1, 0, 1, 0, 1]),
         ([True, False] * 3, [False, True], [1, 0] * 3),
+        (np.array(["b", "a"] * 3, object), ["a", "b"], [1, 0] * 3),  # as pandas has them
+        ([b"b", b"a"] * 3, ["a", "b"], [1, 0] * 3),
     ],
 )
 def test_labels_as_people_have_them(y_train, classes, columns):

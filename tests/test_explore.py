@@ -16,17 +16,20 @@ from tensorflow import keras
 SIDE = 8  # of the digits
 
 
-each_kind = pytest.mark.parametrize("generator", ["noise", "labels", "codes"], indirect=True)
+each_kind = pytest.mark.parametrize(
+    "generator", ["noise", "labels", "codes", "tanh"], indirect=True
+)
 
 
 @pytest.fixture
 def generator(request):
-    """Build a generator of noise; of labels, too, unless only noise is asked for; of codes."""
+    """Build a generator of noise alone, or of labels, too, or of those and codes, or a tanh's."""
     kind = getattr(request, "param", "labels")
     keras.utils.set_random_seed(4)
-    labels = None if kind == "noise" else keras.Input((10,))
+    labels = keras.Input((10,)) if kind in ("labels", "codes") else None
     codes = [keras.Input((1,)), keras.Input((1,))] if kind == "codes" else None
-    model = gan.generator(keras.Input((12,)), SIDE, labels=labels, codes=codes)
+    activation = "tanh" if kind == "tanh" else "sigmoid"
+    model = gan.generator(keras.Input((12,)), SIDE, activation, labels, codes)
     *_, last = [layer for layer in model.layers if layer.weights]
     last.kernel.assign(50 * last.kernel)  # untrained, all pixels would be nearly the same grey
     return model
@@ -74,8 +77,7 @@ def drawn(generator, noise, digit, codes=(0.5, 0.5)):
     labels = np.eye(10, dtype="float32")[[digit] * len(noise)]
     codes = [np.full((len(noise), 1), code, "f4") for code in codes]
     inputs = [noise, labels, *codes][: len(generator.inputs)]
-    images = generator(inputs if len(inputs) > 1 else noise)
-    return np.rint(255 * images[..., 0].numpy()).astype(int)
+    return np.rint(255 * gan.draw_images(generator, inputs)[..., 0]).astype(int)
 
 
 def check_screen(explorer, generator, noise, digit=0, chosen=0):

@@ -255,6 +255,13 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
         load(tmp_path / "bad.h5")
 
 
+def test_classes_of_other_labels_are_refused(tmp_path):
+    generator = gan.generator(keras.Input((6,)), 4, labels=keras.Input((3,)))
+    generator_file.save(generator, tmp_path / "bad.h5", classes=["a", "b"])
+    with pytest.raises(UserError, match="2 classes for 3 labels"):
+        load(tmp_path / "bad.h5")
+
+
 def test_more_labels_than_data_may_have(tmp_path):
     generator = gan.generator(keras.Input((100,)), 4, labels=keras.Input((1001,)))
     generator_file.save(generator, tmp_path / "bad.h5")

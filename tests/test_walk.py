@@ -46,11 +46,12 @@ def test_several_walks_at_once():
     np.testing.assert_allclose(path[:, 1], walk.closed_walk(points[:, 1], 30), atol=1e-6)
 
 
-@pytest.fixture(params=[None, 12])
+@pytest.fixture(params=["noise", "labels"])
 def generator(request):
     keras.utils.set_random_seed(4)
-    labels = request.param and keras.Input((request.param,))
-    model = gan.generator(keras.Input((6,)), 4, labels=labels)
+    labels = None if request.param == "noise" else keras.Input((12,))
+    codes = [keras.Input((1,)), keras.Input((1,))] if request.param == "codes" else None
+    model = gan.generator(keras.Input((6,)), 4, labels=labels, codes=codes)
     *_, last = [layer for layer in model.layers if layer.weights]
     last.kernel.assign(50 * last.kernel)  # untrained, all pixels would be nearly the same grey
     return model
@@ -72,12 +73,13 @@ def read(path):
     return places.swapaxes(2, 3)[..., :-gap, :-gap][..., 1::3, 1::3], durations
 
 
-def first_frame(generator, walks, digits):
+def first_frame(generator, walks, digits, codes=()):
     """What the generator draws from the seed's first noise: uint8 (n, side, side)."""
     rng = tf.random.Generator.from_seed(1)
     noise = data.sample_noise(rng, 3 * walks, 6)[:walks]
     if digits is not None:
         noise = [tf.repeat(noise, len(digits) // walks, axis=0), tf.one_hot(digits, 12)]
+        noise += [tf.fill((len(digits), 1), code) for code in codes]
     return np.rint(255 * generator(noise)[..., 0].numpy()).astype(int)
 
 
@@ -98,11 +100,15 @@ def test_write_walk(generator, tmp_path):
     assert (images.reshape(40, -1, 4, 4)[:, len(expected) :] == 255).all()
 
 
-@pytest.mark.parametrize("generator", [12], indirect=True)
-def test_write_walk_of_a_digit(generator, tmp_path):
-    walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1, digit=3)
+@pytest.mark.parametrize(
+    "generator, codes", [("labels", ()), ("codes", (0.0, 0.5))], indirect=["generator"]
+)
+def test_write_walk_of_a_digit(generator, codes, tmp_path):
+    """Holds the digit, and InfoGAN's codes where they are given; one that isn't stays at 0.5."""
+    given = (0.0, None)
+    walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1, digit=3, codes=given)
     images, _ = read(tmp_path / "walk.gif")
-    expected = first_frame(generator, 10, [3] * 10)
+    expected = first_frame(generator, 10, [3] * 10, codes)
     np.testing.assert_allclose(images[0].reshape(-1, 4, 4), expected, atol=1)
     with pytest.raises(UserError, match="choose from 0 to 11"):
         walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1, digit=12)

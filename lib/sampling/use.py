@@ -49,7 +49,8 @@ def use_generator(params: Namespace, inputs: int) -> None:
 
         explore(generator, params.seed, picture.parent, stored.classes)
     elif params.npz:
-        write_dataset(generator, Path(params.npz), params.count or 10_000, digit, params.seed)
+        path, count = Path(params.npz), params.count or 10_000
+        write_dataset(generator, path, count, digit, params.seed, stored.classes)
     else:
         draw(generator, picture, params, digit, stored.classes)
 
@@ -110,12 +111,12 @@ def evaluate(generator: keras.Model, picture: Path, seed: int) -> None:
 
 
 def write_dataset(
-    generator: keras.Model, path: Path, count: int, digit: int | None, seed: int
+    generator: keras.Model, path: Path, count: int, digit: int | None, seed: int, classes: list = ()
 ) -> None:
     """Write drawn images in MNIST's layout, which --data takes.
 
-    x_train is uint8 (count, side, side); y_train the digits asked for, int64 (count,), where the
-    generator takes any.
+    x_train is uint8 (count, side, side); y_train the digits asked for, or the classes as the data
+    named them, (count,), where the generator takes any.
 
     Raises:
         UserError: the file exists.
@@ -126,7 +127,8 @@ def write_dataset(
             images = gan.draw_images(generator, inputs)
             arrays = {"x_train": pictures.to_uint8(images[..., 0])}
             if len(inputs) > 1:
-                arrays["y_train"] = np.argmax(inputs[1], axis=1)
+                columns = np.argmax(inputs[1], axis=1)
+                arrays["y_train"] = np.array(classes)[columns] if classes else columns
             np.savez_compressed(temporary, **arrays)
     except FileExistsError as error:
         raise UserError(f"{path} exists: remove it, or give --npz another name") from error
