@@ -103,7 +103,7 @@ def of_another_kind(run):
 @pytest.mark.parametrize(
     "meddle, message",
     [
-        (remove_checkpoints, "no checkpoint to resume from.*without --resume"),
+        (remove_checkpoints, "no checkpoint to resume from.*begin anew"),
         (damage_all, "no checkpoint in .* is whole.*--overwrite"),
         (of_another_kind, "ckpt-7 is of other networks.*--overwrite"),
     ],
