@@ -1,8 +1,7 @@
 """WGAN-GP, the Wasserstein GAN with gradient penalty, on MNIST. It is not the chapter's.
 
-Clipping bounds the slope of WGAN's critic crudely: its authors call that a terrible way. Here the
-critic is asked to have a gradient of norm 1 between real images and fakes instead, where that of
-the best critic has it.
+Clipping bounds the slope of WGAN's critic crudely: its authors call that a terrible way. Here its
+gradient is asked to have norm 1 between real images and fakes instead, as the best critic's has.
 
 Gulrajani, Ahmed, Arjovsky, Dumoulin and Courville: Improved Training of Wasserstein GANs, 2017,
 arXiv:1704.00028, Algorithm 1. Networks, data and noise are those of the chapter's scripts, so
@@ -96,13 +95,9 @@ def gan_step(models, draw, params):
     _, _, adversarial = models
     taken = [critic_step(models, draw, params) for _ in range(params.n_critic)]
     estimate, penalty = (tf.reduce_mean(values) for values in zip(*taken, strict=True))
-    metrics = adversarial.train_step((draw.noise(), tf.ones((draw.batch_size, 1))))
+    loss = adversarial.train_step((draw.noise(), tf.ones((draw.batch_size, 1))))["loss"]
     adversarial.reset_metrics()  # the next step's start afresh
-    return {
-        "wasserstein_estimate": estimate,
-        "gradient_penalty": penalty,
-        "adversarial_loss": metrics["loss"],
-    }
+    return {"wasserstein_estimate": estimate, "gradient_penalty": penalty, "adversarial_loss": loss}
 
 
 def train(models, dataset, params):
