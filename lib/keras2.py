@@ -115,8 +115,9 @@ class RMSprop(keras.optimizers.Optimizer):
     def build(self, variables):
         if not self.built:
             super().build(variables)
-            names = "momentum", "velocity"
-            self.momenta, self.velocities = self.add_optimizer_variables(variables, names)
+            for variable in variables:
+                self.momenta.append(self.add_variable_from_reference(variable, "momentum"))
+                self.velocities.append(self.add_variable_from_reference(variable, "velocity"))
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
@@ -139,6 +140,10 @@ def build_for_training(discriminator: keras.Model, adversarial: Adversarial) -> 
 
     Under tf.distribute a compiled step can't, and a checkpoint restores only what is there.
     """
-    outputs = discriminator.output
-    discriminator._symbolic_build(data_batch=(discriminator.input, outputs))
-    adversarial._symbolic_build(data_batch=(adversarial.generator.input, outputs))
+    y = tf.nest.map_structure(lambda output: tf.zeros((1, *output.shape[1:])), discriminator.output)
+    for model in discriminator, adversarial:
+        with keras.StatelessScope():  # creates variables, and leaves the values of all as they are
+            if model.loss is not None:  # not where a step computes one of its own
+                model.compute_loss(y=y, y_pred=y)
+            model.compute_metrics(None, y, y)
+        model.optimizer.build(model.trainable_variables)
