@@ -10,7 +10,7 @@ newest=${2:-$root/.venv/bin/python}
 cd "$(mktemp -d)"
 "$python" -m venv oldest
 oldest=$PWD/oldest/bin/python
-"$oldest" -m pip install --quiet tensorflow==2.16.2 keras==3.10.0 numpy==1.26.4 matplotlib==3.9.0
+"$oldest" -m pip install --quiet tensorflow==2.16.2 keras==3.8.0 numpy==1.26.4 matplotlib==3.9.0
 "$oldest" -c "
 import keras
 print(keras.__version__, keras.models.load_model('$root/pretrained/acgan_mnist.h5').name)"
