@@ -16,7 +16,7 @@ class Clock:
     def __init__(self, seconds: float, step: int):
         now = time.monotonic()
         self.begin = now - seconds
-        self.first_step, self.first_done = step + 1, now
+        self.first_step, self.started, self.first_done = step + 1, now, now
 
     def seconds(self) -> float:
         """Return the seconds that the whole run has trained."""
@@ -29,7 +29,9 @@ class Clock:
 
     def seconds_a_step(self, step: int) -> float:
         """Return the mean since the first step of this process, or of that if it is alone."""
-        return (time.monotonic() - self.first_done) / max(1, step - self.first_step)
+        alone = step == self.first_step
+        since = self.started if alone else self.first_done
+        return (time.monotonic() - since) / max(1, step - self.first_step)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -38,4 +40,5 @@ class Clock:
         yield
         seconds = time.monotonic() - before
         self.begin += seconds
+        self.started += seconds
         self.first_done += seconds
