@@ -60,6 +60,7 @@ LSGAN = "--generator=pretrained/lsgan_mnist.h5"
         ("acgan", [ACGAN, "--digit=10"], "choose from 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"),
         ("acgan", [ACGAN, "--digit=-1"], "digit -1 is unknown here"),
         ("infogan", [ACGAN], "sample from it with acgan-mnist.py"),
+        ("infogan", [ACGAN, "--category=1", "--explore"], "--category doesn't go with --explore"),
         ("wgan", ["--data=missing.npz"], "missing.npz: give one that holds x_train"),
         ("wgan", ["--data=text.txt"], "text.txt is no .npz file"),
         ("wgan", ["--data=folder.npz"], "folder.npz is no file"),

@@ -154,8 +154,12 @@ def test_a_resumed_run_equals_the_uninterrupted_one(whole, tmp_path):
         assert f"{step:05d}.png" in grids(tmp_path)
         assert rows(tmp_path)[-1]["step"] == str(step)
         keras.models.load_model(tmp_path / "toy.h5")  # the generator as it is
+    sweep = tmp_path / "toy" / "code1" / "00009.png"  # InfoGAN's, as it was when it was stopped
+    sweep.parent.mkdir()
+    sweep.touch()
     assert_same_weights(toy_run(tmp_path, resume=True), models)
     assert results(tmp_path / "toy") == results(folder / "toy")
+    assert not sweep.exists()
 
 
 def test_a_run_may_grow(whole, tmp_path):

@@ -149,7 +149,7 @@ class Parser:
         if unknown:
             self._refuse(parser, unknown, sampling)
         if sampling:
-            check_sampling(parser, params)
+            check_sampling(parser, params, self.num_codes)
         else:
             self._complete(parser, params)
         return params
@@ -307,14 +307,15 @@ def add_sampling_flags(parser: OneLineParser, conditional: bool, num_codes: int)
     )
 
 
-def check_sampling(parser: OneLineParser, params: argparse.Namespace) -> None:
+def check_sampling(parser: OneLineParser, params: argparse.Namespace, num_codes: int) -> None:
     """Refuse flags of sampling that don't go together."""
     modes = "interpolate", "explore", "neighbors", "evaluate", "npz"
     mode = next((name for name in modes if getattr(params, name)), None)
     for name, uses in USES.items():
         if getattr(params, name) is not None and mode not in uses:
             if mode:
-                parser.error(f"--{name} doesn't go with --{mode}")
+                flag = "category" if name == "digit" and num_codes else name
+                parser.error(f"--{flag} doesn't go with --{mode}")
             if name == "seconds":
                 parser.error("--seconds goes with --interpolate")
 

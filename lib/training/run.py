@@ -131,7 +131,9 @@ class Run:
             if step < self.progress.step or (step == self.progress.step and self._grid_due(step)):
                 grids.append(grid)
             elif step <= params.train_steps:
-                grid.unlink()  # drawn where the run was stopped or killed, before which it goes on
+                # drawn where the run was stopped or killed, before which it goes on
+                for path in grid, *place.glob(f"code?/{grid.name}"):
+                    path.unlink()
         self.record = Record(place, self.progress.history, grids)
         self.display = Display(params.train_steps)
         self.unread = []  # metrics that are still on the device
