@@ -39,7 +39,7 @@ from tensorflow import keras
 
 
 def build_models(params, dataset):
-    """Generator, discriminator and adversarial model, the last two compiled."""
+    """Build generator, discriminator and adversarial model; compile the last two."""
     noise = keras.Input((params.latent_size,), name="z_input")
     labels = keras.Input((dataset.num_labels,), name="class_labels")
     images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
@@ -50,8 +50,8 @@ def build_models(params, dataset):
     discriminator = gan.discriminator(images, num_labels=dataset.num_labels)
     # RMSprop as Keras 2 has it: rho 0.9, and division by sqrt(v) + 1e-7
     discriminator.compile(loss=loss, optimizer=RMSprop(params.lr, params.decay), metrics=metrics)
-    # generator, then discriminator, of which only the generator's weights are trainable in this
-    # model; the discriminator is in inference mode in it
+    # generator, then discriminator. This model trains the generator's weights only, and runs the
+    # discriminator in inference mode
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss=loss, optimizer=RMSprop(params.lr / 2, params.decay / 2), metrics=metrics
@@ -60,11 +60,10 @@ def build_models(params, dataset):
 
 
 def gan_step(models, draw, params):
-    """One update of the discriminator, then one of the generator."""
+    """Take one update of the discriminator, then one of the generator."""
     generator, discriminator, adversarial = models
     real, fake = tf.ones((draw.batch_size, 1)), tf.zeros((draw.batch_size, 1))
-    # the discriminator: one batch, real images (1.0) with their labels and fake ones
-    # (0.0) with those that made them
+    # the discriminator: one batch of real images (1.0) and fakes (0.0), each with its label
     real_images, real_labels = draw.labelled_images()
     noise, fake_labels = draw.noise(), draw.labels()
     # inference mode: the listing draws these with `predict`, by moving averages
@@ -80,24 +79,24 @@ def gan_step(models, draw, params):
 
 
 def train(models, dataset, params):
-    """Take the steps that are left of the run; its pictures show the same 16 noise vectors, as
-    the digits 0 to 9, 0 to 5.
+    """Train to the end of the run. All its pictures show the same 16 noise vectors, as the digits
+    0 to 9, 0 to 5.
     """
     generator, _, _ = models
-    draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
+    draw = data.Sampler(params, dataset)  # images, with replacement; noise in [-1, 1)
     noise_input, noise_label = draw.noise(16), draw.grid_labels(16)
     plot = partial(gan.plot_images, generator, noise_input, noise_label)
-    train_step = compile_step(gan_step, models, draw, params)
-    with open_run(models, draw, params, plot) as run:
+    train_step = compile_step(gan_step, models, draw, params)  # one graph, on all replicas
+    with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
         gan.print_labels(noise_label, dataset.classes)
         for step in run.steps():
-            run.log(step, train_step())
+            run.log(step, train_step())  # shows, draws, saves what is due
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data)
+    dataset = data.load(params.data)  # MNIST, or own images
     train(build_models(params, dataset), dataset, params)
 
 
 if __name__ == "__main__":
-    main(parser, build_and_train_models)
+    main(parser, build_and_train_models)  # or draw, with --generator

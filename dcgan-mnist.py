@@ -1,8 +1,7 @@
 """DCGAN on MNIST, which the chapter measures the improved GANs by.
 
-The discriminator minimizes the binary cross-entropy of telling real images
-(1.0) from fake ones (0.0); the generator that of its fakes being taken for
-real.
+The discriminator minimizes the binary cross-entropy with labels 1.0 for real, 0.0 for fake images;
+the generator that with label 1.0 for its fakes.
 
 Radford, Metz and Chintala: Unsupervised Representation Learning with Deep
 Convolutional Generative Adversarial Networks, 2016, arXiv:1511.06434.
@@ -34,7 +33,7 @@ from tensorflow import keras
 
 
 def build_models(params, dataset):
-    """Generator, discriminator and adversarial model, the last two compiled."""
+    """Build generator, discriminator and adversarial model; compile the last two."""
     noise = keras.Input((params.latent_size,), name="z_input")
     images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
     generator = gan.generator(noise, dataset.image_size)
@@ -46,8 +45,8 @@ def build_models(params, dataset):
         optimizer=RMSprop(params.lr, params.decay),
         metrics=["accuracy"],
     )
-    # generator, then discriminator, of which only the generator's weights are trainable in this
-    # model; the discriminator is in inference mode in it
+    # generator, then discriminator. This model trains the generator's weights only, and runs the
+    # discriminator in inference mode
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss="binary_crossentropy",
@@ -66,9 +65,9 @@ def train(models, dataset, params):
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data, labels=False)
+    dataset = data.load(params.data, labels=False)  # MNIST, or own images
     train(build_models(params, dataset), dataset, params)
 
 
 if __name__ == "__main__":
-    main(parser, build_and_train_models)
+    main(parser, build_and_train_models)  # or draw, with --generator

@@ -68,8 +68,8 @@ def gan_step(models, draw, params):
     """Take one update of discriminator and Q, then one of the generator."""
     generator, discriminator, adversarial = models
     real, fake = tf.ones((draw.batch_size, 1)), tf.zeros((draw.batch_size, 1))
-    # one batch, real images (1.0) and fake ones (0.0), of which Q judges the fakes alone: a real
-    # image has weight 0 there, and a fake 2, as Keras divides by the whole batch
+    # one batch, real images (1.0) and fake ones (0.0). Q judges the fakes alone, by weights: 0 for
+    # real images, 2 for fakes, as Keras divides by the whole batch
     noise, codes = draw.noise(), draw.codes(params.num_categories)
     # inference mode, as in acgan-mnist.py
     x = tf.concat([draw.images(), generator([noise, *codes], training=False)], axis=0)
@@ -84,11 +84,11 @@ def gan_step(models, draw, params):
 
 
 def train(models, dataset, params):
-    """Take the steps that are left of the run; its pictures show the same noise: a category a
+    """Train to the end of the run. All its pictures show the same noise: a category a
     column, and in code1/ and code2/ a sweep of that code from left to right.
     """
     generator, _, _ = models
-    draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
+    draw = data.Sampler(params, dataset)  # images, with replacement; noise in [-1, 1)
     grids = data.code_grids(draw.noise(params.num_categories), params.num_categories)
 
     def plot(step, model_name):
@@ -96,16 +96,16 @@ def train(models, dataset, params):
             gan.plot_images(generator, *grids[name], step=step, model_name=model_name / name)
         return gan.plot_images(generator, *grids["category"], step=step, model_name=model_name)
 
-    train_step = compile_step(gan_step, models, draw, params)
-    with open_run(models, draw, params, plot) as run:
+    train_step = compile_step(gan_step, models, draw, params)  # one graph, on all replicas
+    with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
         for step in run.steps():
-            run.log(step, train_step())
+            run.log(step, train_step())  # shows, draws, saves what is due
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data, labels=False)
+    dataset = data.load(params.data, labels=False)  # MNIST, or own images
     train(build_models(params, dataset), dataset, params)
 
 
 if __name__ == "__main__":
-    main(parser, build_and_train_models)
+    main(parser, build_and_train_models)  # or draw, with --generator

@@ -37,7 +37,7 @@ from tensorflow import keras
 
 
 def build_models(params, dataset):
-    """Generator, discriminator and adversarial model, the last two compiled."""
+    """Build generator, discriminator and adversarial model; compile the last two."""
     noise = keras.Input((params.latent_size,), name="z_input")
     images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
     generator = gan.generator(noise, dataset.image_size)
@@ -48,8 +48,8 @@ def build_models(params, dataset):
     discriminator.compile(
         loss="mse", optimizer=RMSprop(params.lr, params.decay), metrics=["accuracy"]
     )
-    # generator, then discriminator, of which only the generator's weights are trainable in this
-    # model; the discriminator is in inference mode in it
+    # generator, then discriminator. This model trains the generator's weights only, and runs the
+    # discriminator in inference mode
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss="mse", optimizer=RMSprop(params.lr / 2, params.decay / 2), metrics=["accuracy"]
@@ -58,7 +58,7 @@ def build_models(params, dataset):
 
 
 def gan_step(models, draw, params):
-    """One update of the discriminator, then one of the generator."""
+    """Take one update of the discriminator, then one of the generator."""
     generator, discriminator, adversarial = models
     real, fake = tf.ones((draw.batch_size, 1)), tf.zeros((draw.batch_size, 1))
     # the discriminator: one batch of real images (1.0) and fake ones (0.0)
@@ -74,20 +74,20 @@ def gan_step(models, draw, params):
 
 
 def train(models, dataset, params):
-    """Take the steps that are left of the run; its pictures show the same 16 noise vectors."""
+    """Train to the end of the run. All its pictures show the same 16 noise vectors."""
     generator, _, _ = models
-    draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
+    draw = data.Sampler(params, dataset)  # images, with replacement; noise in [-1, 1)
     plot = partial(gan.plot_images, generator, draw.noise(16))
-    train_step = compile_step(gan_step, models, draw, params)
-    with open_run(models, draw, params, plot) as run:
+    train_step = compile_step(gan_step, models, draw, params)  # one graph, on all replicas
+    with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
         for step in run.steps():
-            run.log(step, train_step())
+            run.log(step, train_step())  # shows, draws, saves what is due
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data, labels=False)
+    dataset = data.load(params.data, labels=False)  # MNIST, or own images
     train(build_models(params, dataset), dataset, params)
 
 
 if __name__ == "__main__":
-    main(parser, build_and_train_models)
+    main(parser, build_and_train_models)  # or draw, with --generator

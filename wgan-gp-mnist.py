@@ -1,7 +1,7 @@
 """WGAN-GP, the Wasserstein GAN with gradient penalty, on MNIST. It is not the chapter's.
 
-Clipping bounds the slope of WGAN's critic crudely: its authors call that a terrible way. Here its
-gradient is asked to have norm 1 between real images and fakes instead, as the best critic's has.
+Clipping bounds the slope of WGAN's critic crudely: WGAN's authors call it a terrible way. Here a
+penalty pulls its gradient to norm 1 between real and fake images, as the best critic's has.
 
 Gulrajani, Ahmed, Arjovsky, Dumoulin and Courville: Improved Training of Wasserstein GANs, 2017,
 arXiv:1704.00028, Algorithm 1. Networks, data and noise are those of the chapter's scripts, so
@@ -55,7 +55,7 @@ def gradient_penalty(critic, images):
 
 
 def build_models(params, dataset):
-    """Build generator, critic and adversarial model, the last two compiled."""
+    """Build generator, critic and adversarial model; compile the last two."""
     noise = keras.Input((params.latent_size,), name="z_input")
     images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
     generator = gan.generator(noise, dataset.image_size)
@@ -83,7 +83,7 @@ def critic_step(models, draw, params):
         estimate = tf.reduce_mean(real) - tf.reduce_mean(fake)
         penalty = gradient_penalty(critic, between)
         loss = -estimate + params.penalty_weight * penalty
-        # of several replicas, whose gradients are summed, each has its share
+        # replicas' gradients are summed: each computes its share
         loss /= tf.distribute.get_strategy().num_replicas_in_sync
     weights = critic.trainable_weights
     critic.optimizer.apply(tape.gradient(loss, weights), weights)
@@ -101,20 +101,20 @@ def gan_step(models, draw, params):
 
 
 def train(models, dataset, params):
-    """Take the steps that are left of the run; its pictures show the same 16 noise vectors."""
+    """Train to the end of the run. All its pictures show the same 16 noise vectors."""
     generator, _, _ = models
-    draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
+    draw = data.Sampler(params, dataset)  # images, with replacement; noise in [-1, 1)
     plot = partial(gan.plot_images, generator, draw.noise(16))
-    train_step = compile_step(gan_step, models, draw, params)
-    with open_run(models, draw, params, plot) as run:
+    train_step = compile_step(gan_step, models, draw, params)  # one graph, on all replicas
+    with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
         for step in run.steps():
-            run.log(step, train_step())
+            run.log(step, train_step())  # shows, draws, saves what is due
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data, labels=False)
+    dataset = data.load(params.data, labels=False)  # MNIST, or own images
     train(build_models(params, dataset), dataset, params)
 
 
 if __name__ == "__main__":
-    main(parser, build_and_train_models)
+    main(parser, build_and_train_models)  # or draw, with --generator

@@ -23,7 +23,7 @@ sample:  python3 wgan-mnist.py --generator=wgan_mnist.h5
 
 from lib.program.flags import Parser
 
-# The chapter's values; the letters, and their values, are those of the paper's Algorithm 1 too.
+# The chapter's values. The letters and their values are also the paper's, in Algorithm 1.
 parser = Parser(__doc__, model_name="wgan_mnist")
 parser.add_hyperparameter("--train-steps", 40000, "updates of the generator")
 parser.add_hyperparameter("--lr", 5e-5, "alpha: learning rate of both optimizers")
@@ -65,7 +65,7 @@ def clip_weights(discriminator, clip_value):
 
 
 def build_models(params, dataset):
-    """Generator, critic and adversarial model, the last two compiled."""
+    """Build generator, critic and adversarial model; compile the last two."""
     noise = keras.Input((params.latent_size,), name="z_input")
     images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
     generator = gan.generator(noise, dataset.image_size)
@@ -75,15 +75,15 @@ def build_models(params, dataset):
     discriminator = gan.discriminator(images, activation=None, batch_norm=params.batch_norm)
     # RMSprop as Keras 2 has it: rho 0.9, and division by sqrt(v) + 1e-7
     discriminator.compile(loss=wasserstein_loss, optimizer=RMSprop(params.lr), metrics=["accuracy"])
-    # generator, then critic, of which only the generator's weights are trainable in this model;
-    # the critic is in inference mode in it
+    # generator, then critic. This model trains the generator's weights only, and runs the critic in
+    # inference mode
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(loss=wasserstein_loss, optimizer=RMSprop(params.lr), metrics=["accuracy"])
     return generator, discriminator, adversarial
 
 
 def gan_step(models, draw, params):
-    """Algorithm 1, lines 2 to 11: n_critic rounds of the critic, then an update of the generator."""
+    """Take lines 2 to 11 of Algorithm 1: n_critic rounds of the critic, one generator update."""
     generator, discriminator, adversarial = models
     real_labels = tf.ones((draw.batch_size, 1))
     for _ in range(params.n_critic):
@@ -106,20 +106,20 @@ def gan_step(models, draw, params):
 
 
 def train(models, dataset, params):
-    """Take the steps that are left of the run; its pictures show the same 16 noise vectors."""
+    """Train to the end of the run. All its pictures show the same 16 noise vectors."""
     generator, _, _ = models
-    draw = data.Sampler(params, dataset)  # images in [0, 1], noise uniform in [-1, 1)
+    draw = data.Sampler(params, dataset)  # images, with replacement; noise in [-1, 1)
     plot = partial(gan.plot_images, generator, draw.noise(16))
-    train_step = compile_step(gan_step, models, draw, params)
-    with open_run(models, draw, params, plot) as run:
+    train_step = compile_step(gan_step, models, draw, params)  # one graph, on all replicas
+    with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
         for step in run.steps():
-            run.log(step, train_step())
+            run.log(step, train_step())  # shows, draws, saves what is due
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data, labels=False)
+    dataset = data.load(params.data, labels=False)  # MNIST, or own images
     train(build_models(params, dataset), dataset, params)
 
 
 if __name__ == "__main__":
-    main(parser, build_and_train_models)
+    main(parser, build_and_train_models)  # or draw, with --generator

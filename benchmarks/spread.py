@@ -2,9 +2,9 @@
 
 Scores ten draws of 10,000 of MNIST's real training images, or with --generator a generator's
 images with ten seeds, and prints the mean and the standard deviation of each score. Those of
-real images are SPREAD in lib/scoring/table.py, which --evaluate prints. What the choice of test
-images does to the scores that look at neighbours, the last columns say: the first draw of real
-images against the first and against the last 5,000.
+real images are SPREAD in lib/scoring/table.py, which --evaluate prints. The last columns say what
+the choice of test images does to the scores that look at neighbours: the first draw of real images
+against the first and the last 5,000.
 """
 
 from functools import partial

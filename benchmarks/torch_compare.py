@@ -2,7 +2,7 @@
 
 Both start from equal weights and get equal draws. The distance between their end points is set
 against the distance moved. RMSprop's first steps are as long for a gradient of 1e-6 as for one of
-1, so they magnify rounding: how much, PyTorch's own float32 tells against its float64.
+1, so they magnify rounding. PyTorch's float32 against its float64 tells how much.
 """
 
 import argparse

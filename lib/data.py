@@ -202,9 +202,9 @@ def intact_mnist() -> Path:
 class Sampler:
     """Draws a training step's batches, all from one random stream.
 
-    Made for use inside a compiled step: images stay on the device as uint8, in a variable, as
-    TensorFlow gathers bytes from a tensor on the processor alone; and the stream's state, `rng`, is a
-    variable that a checkpoint can hold.
+    A compiled step can call it. Images stay on the device, in a variable: from a tensor TensorFlow
+    gathers bytes on the processor alone. `rng`, the stream's state, is a variable that a checkpoint
+    can hold.
 
     Args:
         params: seed, batch_size, latent_size.

@@ -2,7 +2,7 @@
 
 The networks follow DCGAN (Radford, Metz and Chintala 2016, arXiv:1511.06434) with the
 chapter's changes: sigmoid images in [0, 1], and no batch normalization in the
-discriminator.
+discriminator. The other losses and steps are in the scripts.
 """
 
 import re
@@ -177,7 +177,7 @@ def train(models, x_train, params, step=dcgan_step) -> None:
 
 
 def step_metrics(discriminator: keras.Model, adversarial: keras.Model) -> dict[str, tf.Tensor]:
-    """Return the metrics of both models over one step, as scalars; the next step's start afresh.
+    """Return both models' metrics over one step, as scalars, and reset them.
 
     Belongs at the end of a step. The names are Keras's, behind the model's:
     discriminator_loss, discriminator_accuracy, adversarial_loss, ...
@@ -199,7 +199,7 @@ def plot_images(
     step=0,
     model_name="gan",
 ) -> Path:
-    """Draw images in a grid, as square as it can be.
+    """Draw images, and save them in one grid: of a run, where one is due (`Run.log`).
 
     Args:
         generator: a Model as `generator` builds it.
@@ -308,7 +308,7 @@ def print_labels(labels, classes: list = (), what: str = "digits") -> None:
     Args:
         labels: one-hot (N, num_labels).
         classes: what each label stands for; a digit by default.
-        what: they are called.
+        what: to call them.
     """
     names = [classes[label] if classes else label for label in np.argmax(labels, axis=1)]
     _, cols = pictures.grid_shape(len(names))

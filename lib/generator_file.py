@@ -200,7 +200,7 @@ def described(config: dict, stored: list[h5py.Dataset], source, classes) -> Stor
     if [dataset.shape for dataset in stored] != shapes:
         raise ValueError("its weights have other shapes")
     for dataset in stored:
-        # chunks may be one and the same, or compressed zeros; what is external is another file's
+        # chunks may repeat or inflate data; external data lie in another file
         if dataset.dtype.kind != "f" or dataset.chunks or dataset.external or dataset.is_virtual:
             raise ValueError(f"{dataset.name} isn't stored in it plainly")
     weights = [dataset.astype("float32")[()] for dataset in stored]

@@ -1,6 +1,6 @@
 """What Keras 3 computes otherwise than Keras 2, for which the chapter was written.
 
-Here too is what needs Keras's private interfaces, but for `generator_file.MemoryFile`.
+It uses Keras's private interfaces, as do `generator_file.MemoryFile` and `display.Progbar`.
 """
 
 import re
@@ -19,7 +19,7 @@ def batch_normalization() -> layers.BatchNormalization:
 
     It does so by TensorFlow's fused operation. Keras 3 strings together a dozen passes over the
     images, in float32 whatever the precision, and leaves Bessel's correction out of the moving
-    variance. This layer alone computes so: what Keras saves, loads or clones of it is its own.
+    variance. Only this object does: Keras saves, loads and clones its own layer instead.
 
     Ioffe and Szegedy 2015, arXiv:1502.03167.
     """
@@ -138,7 +138,7 @@ class RMSprop(keras.optimizers.Optimizer):
 def build_for_training(discriminator: keras.Model, adversarial: Adversarial) -> None:
     """Create the metrics and the optimizers' slots of both compiled models, as `fit` does.
 
-    Under tf.distribute a compiled step can't, and a checkpoint restores only what is there.
+    A compiled step can't under tf.distribute. Checkpoints restore only existing variables.
     """
     y = tf.nest.map_structure(lambda output: tf.zeros((1, *output.shape[1:])), discriminator.output)
     for model in discriminator, adversarial:

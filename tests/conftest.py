@@ -87,7 +87,7 @@ def without_tensorflow(tmp_path, monkeypatch):
 
 @pytest.fixture
 def refusal(tmp_path, monkeypatch, capfd):
-    """Return what runs a script in tmp_path, where it has to refuse its flags; returns its line."""
+    """Return a function that runs a script, expects a refusal, and returns its line."""
     monkeypatch.chdir(tmp_path)
 
     def run(name, *arguments):

@@ -20,8 +20,8 @@ def environment(**settings: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def stderr_turned_away() -> Iterator[None]:
-    """Turn standard error's file away, on which native code writes too."""
+def stderr_discarded() -> Iterator[None]:
+    """Discard standard error, also what native code writes."""
     stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:

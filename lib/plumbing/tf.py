@@ -1,8 +1,8 @@
 """TensorFlow, its Keras, and what lib needs of their settings.
 
-TensorFlow greets with a screenful about drivers and processor features, from native code that heeds
-no log level yet. So standard error is turned away while it is imported, and from then on it tells
-errors alone. TF_CPP_MIN_LOG_LEVEL=0 shows everything.
+While it is imported, TensorFlow's native code logs a screenful on drivers and processors, whatever
+the log level. So the import discards standard error. Later TensorFlow logs errors only.
+TF_CPP_MIN_LOG_LEVEL=0 shows everything.
 """
 
 import os
@@ -10,16 +10,16 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from lib.plumbing.process import environment, stderr_turned_away
+from lib.plumbing.process import environment, stderr_discarded
 
 with ExitStack() as stack:
     level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")
     stack.enter_context(environment(TF_CPP_MIN_LOG_LEVEL=level))
     if level != "0":
-        stack.enter_context(stderr_turned_away())
+        stack.enter_context(stderr_discarded())
     import tensorflow as tf
 
-    tf.config.list_physical_devices()  # says at once what the drivers lack
+    tf.config.list_physical_devices()  # logs missing drivers now, unseen
 
 keras, layers = tf.keras, tf.keras.layers
 

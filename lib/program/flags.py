@@ -1,6 +1,6 @@
 """The scripts' flags.
 
-TensorFlow is imported after them, so that a wrong one is told at once.
+A wrong one is reported before TensorFlow is imported.
 """
 
 import argparse
@@ -87,7 +87,7 @@ class Parser:
         description: the script's docstring.
         model_name: names the run's folder and the generator's file, unless flags do.
         conditional: whether the generator draws a class of choice.
-        num_codes: 2 where it takes InfoGAN's codes beside.
+        num_codes: how many InfoGAN codes it takes.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Parser:
         self.hyperparameters.append((name, {"default": default, **settings}))
 
     def begin(self, name: str) -> None:
-        """End a script that is run on --help or a wrong flag; else import what takes seconds.
+        """Parse a script's flags; exit on --help or an error, else import TensorFlow.
 
         Args:
             name: the script's __name__; one that is imported goes on.
@@ -134,7 +134,7 @@ class Parser:
             defaults: replace the flags' own.
 
         Returns:
-            Their values by name, those of training with `script`, the GAN's own name.
+            Their values by name; for training also `script`, the GAN's own name.
         """
         args = sys.argv[1:] if args is None else args
         chosen = OneLineParser("", add_help=False)
@@ -204,7 +204,10 @@ class Parser:
 
 
 def add_run_flags(parser: OneLineParser, model_name: str) -> None:
-    """Declare what all scripts know of a run."""
+    """Add the run flags of all scripts.
+
+    Their defaults are in `training.defaults`, which also says what a resumed run may change.
+    """
     group = parser.add_argument_group("training: the run")
     add = group.add_argument
     positive = whole_number(1)
@@ -253,7 +256,7 @@ def add_run_flags(parser: OneLineParser, model_name: str) -> None:
     either.add_argument("--overwrite", action="store_true", help="begin anew where a run lies")
 
 
-# What goes with each way to use a generator.
+# The modes that each flag goes with.
 USES = {
     "digit": ("npz", "interpolate", "neighbors"),
     "count": ("npz", "interpolate"),
@@ -264,7 +267,7 @@ USES = {
 
 
 def add_sampling_flags(parser: OneLineParser, conditional: bool, num_codes: int) -> None:
-    """Declare what goes with a generator."""
+    """Add the sampling flags."""
     group = parser.add_argument_group("sampling")
     add = group.add_argument
     add("-g", "--generator", metavar="FILE", help="draw with this generator, don't train")
@@ -323,7 +326,7 @@ def check_sampling(parser: OneLineParser, params: argparse.Namespace, num_codes:
 def import_packages(exit: Callable) -> None:
     """Import TensorFlow and matplotlib; tell in one line what is missing.
 
-    MPLBACKEND is hidden meanwhile, as a notebook hands on one that may be missing here.
+    Hides MPLBACKEND meanwhile: a notebook's backend may be missing here.
     """
     # Keras 3 on TensorFlow, whatever other projects here use
     settings = {"KERAS_BACKEND": "tensorflow", "TF_USE_LEGACY_KERAS": "0", "MPLBACKEND": None}

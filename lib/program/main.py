@@ -71,7 +71,7 @@ def keras_settings() -> Iterator[None]:
 
 @contextmanager
 def one_line_errors(parser: Parser) -> Iterator[None]:
-    """End the program on what the user can mend: one line, status 2."""
+    """End the program on an error: one line, and an exit status."""
     try:
         yield
     except Finished:

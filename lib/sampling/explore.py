@@ -27,9 +27,9 @@ MAX_LATENT_SIZE = 4000  # its directions take 10 seconds
 # The first layer's weights start at random, with singular values from 1.2 to 1.6; in an ACGAN
 # after 5,000 steps about eight stand out from these, the first with 2.5.
 NUM_SLIDERS = 8
-# Of noise uniform in [-1, 1) along any unit vector. A slider reaches as far as noise does, three
-# of them. What it moves isn't clipped to [-1, 1): that would bend the direction, and to the first
-# layer, which sees sums over all of the noise, an entry beyond 1 is nothing new.
+# DEVIATION: of uniform noise, along any unit vector. Sliders reach three of them, as noise does.
+# Moved noise isn't clipped to [-1, 1), which would bend the direction. The first layer sums over
+# all entries, so one beyond 1 does no harm.
 DEVIATION, REACH = 3**-0.5, 3
 
 # Pixels, from the window's upper left corner. Both pictures are 28 times a whole number, so that

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def load(path: str | Path) -> tuple[keras.Model, Stored]:
-    """Load a generator from an .h5 or .keras file, which nothing of is executed.
+    """Load a generator from an .h5 or .keras file; execute nothing in it.
 
     Args:
         path: of the file; one in pretrained/ is found from any folder.
@@ -45,7 +45,7 @@ KINDS = {
 
 
 def check_use(path: str | Path, stored: Stored, inputs: int) -> None:
-    """Refuse a generator of another kind than the script's, whose own takes so many inputs."""
+    """Refuse a generator that takes another number of inputs than the script's."""
     if len(stored.widths) != inputs:
         what, scripts = KINDS[len(stored.widths)]
         raise UserError(f"{path} {what}: sample from it with {scripts}")

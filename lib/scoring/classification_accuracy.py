@@ -18,7 +18,7 @@ BATCH_SIZE = 128
 
 
 def classification_accuracy_score(images: np.ndarray, digits: np.ndarray, seed: int) -> float:
-    """Return the accuracy on MNIST's 10,000 test images of what `train` returns, from 0 to 1.
+    """Train a classifier; return its accuracy on MNIST's 10,000 test images, from 0 to 1.
 
     It is about 0.1, that of chance, where the images teach nothing.
     """

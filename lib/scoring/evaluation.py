@@ -24,8 +24,8 @@ def evaluate(generator: keras.Model, seed: int, count: int = 10_000, quick: bool
     """Score a generator's images.
 
     Args:
-        generator: of noise; of noise and one-hot labels, which is asked for the digits of the test
-            images, and scored on those too; or InfoGAN's, whose categories and codes are drawn.
+        generator: of noise; of noise and one-hot labels, then asked for the test images' digits and
+            scored on them; or InfoGAN's, then of random categories and codes.
         seed: of the inputs, and of the classification accuracy score's classifier.
         count: how many images to draw, 1,000 to 10,000. They are scored against as many test
             images, so only scores of equal counts can be compared.
@@ -81,7 +81,7 @@ def check_count(count: int) -> None:
 
 
 def require_mnist(generator: keras.Model) -> None:
-    """Raise a UserError where a generator draws no digits, or the classifier's file is damaged."""
+    """Raise a UserError unless sizes are MNIST's and the classifier's file is intact."""
     classifier.load()
     _, num_labels, num_codes = data.input_widths(generator)
     known = num_codes or num_labels in (0, formulas.DIGITS)

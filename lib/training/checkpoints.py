@@ -23,7 +23,7 @@ class Progress(tf.train.experimental.PythonState):
         step: the last one that is done.
         seconds: of training so far.
         recent: each step's metrics since the last row of the history.
-        history: their means, a row every log_interval steps.
+        history: rows of their means, and of scores.
     """
 
     def __init__(self):

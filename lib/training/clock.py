@@ -28,14 +28,14 @@ class Clock:
             self.first_done = time.monotonic()
 
     def seconds_a_step(self, step: int) -> float:
-        """Return the mean since the first step of this process, or of that if it is alone."""
+        """Return the mean of this process's steps, the first left out if others follow."""
         alone = step == self.first_step
         since = self.started if alone else self.first_done
         return (time.monotonic() - since) / max(1, step - self.first_step)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave out what is done meanwhile."""
+        """Stop the clock in this context."""
         before = time.monotonic()
         yield
         seconds = time.monotonic() - before

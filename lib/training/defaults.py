@@ -17,8 +17,8 @@ DEFAULTS = {
     "script": None,
     "command": None,
 }
-# What a resumed run may take otherwise than it began. All other parameters but those of where and
-# how this process runs are the algorithm's.
+# A resumed run may change these parameters, and those of PROCESS: where and how a process runs.
+# All others are the algorithm's: a run records them, and they are fixed.
 CHANGEABLE = (
     "train_steps",
     "data",
@@ -27,4 +27,14 @@ CHANGEABLE = (
     "evaluate_interval",
     "against_mnist",
 )
-PROCESS = {"model_name", *DEFAULTS} - {*CHANGEABLE, "precision"}
+PROCESS = (
+    "model_name",
+    "output_dir",
+    "plot_model",
+    "distribute",
+    "summary",
+    "resume",
+    "overwrite",
+    "script",
+    "command",
+)

@@ -33,8 +33,8 @@ LOST = (
     tf.errors.DeadlineExceededError,
     tf.errors.InternalError,
 )
-# One for all trainings of a session: each new one would number its exchanges from the beginning,
-# where TensorFlow remembers the sizes of the last one's.
+# One strategy a session: a new one would number its exchanges from the beginning, and TensorFlow
+# remembers the sizes of the old ones.
 mirrored = cache(tf.distribute.MirroredStrategy)
 
 
@@ -46,7 +46,7 @@ def scope(params: Namespace) -> Iterator[Namespace]:
         params: the flags.
 
     Yields:
-        The flags to train with: a process of a cluster that isn't to write writes elsewhere.
+        The flags to train with. Workers but the chief get a temporary folder.
 
     Raises:
         UserError: as `strategy`; the batch can't be split evenly; the workers were started with
@@ -210,7 +210,7 @@ def compile_step(step: Callable[..., dict], *arguments) -> Callable[[], dict]:
         arguments: of the step.
 
     Returns:
-        Takes the step on all replicas, and returns the means of their metrics.
+        A function: takes the step on all replicas, returns their mean metrics.
     """
     bound = partial(step, *arguments)
     several = tf.distribute.has_strategy()

@@ -53,7 +53,7 @@ def sample_grids(folder: Path) -> list[Path]:
 
 @contextmanager
 def claimed(folder: Path, resume: bool, overwrite: bool) -> Iterator[None]:
-    """Hold a run's folder against other processes; refuse to replace a run that isn't to be.
+    """Lock a run's folder; refuse one with a run unless `resume` or `overwrite`.
 
     Raises:
         UserError: another process holds it, or a run lies there.
@@ -81,13 +81,13 @@ def claimed(folder: Path, resume: bool, overwrite: bool) -> Iterator[None]:
 
 
 def remains(folder: Path) -> list[Path]:
-    """Return what a run has left; its generator too, that no run replaces somebody's."""
+    """Return a run's files, its generator included, which no other run may replace."""
     paths = [folder / name for name in (*FOLDERS, *FILES)]
     return [path for path in [*paths, generator_path(folder)] if os.path.lexists(path)]
 
 
 def clear(folder: Path) -> None:
-    """Remove the files of an earlier run, and no others; the next generator replaces its own."""
+    """Remove an earlier run's files, no others; its generator stays until the next save."""
     for name in FOLDERS:  # first what may be resumed
         if (folder / name).is_dir():
             shutil.rmtree(folder / name)

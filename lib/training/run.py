@@ -57,7 +57,7 @@ def open_run(
             metric or a weight is no longer finite.
         OSError: the folder can't be written.
         Stopped: after Ctrl-C, SIGTERM or SIGHUP, once the step is done and saved.
-        Finished: nothing is to be done: the run to resume has come to its end.
+        Finished: the resumed run has ended, or --plot-model was given.
     """
     params = Namespace(**DEFAULTS | vars(params))
     generator, discriminator, adversarial = models
@@ -93,7 +93,7 @@ def open_run(
 
 
 def check_end(place: Path, params: Namespace, progress: Progress) -> None:
-    """Raise where no step is left: Finished, or a UserError if the run has taken more already."""
+    """Raise Finished if the run has ended, a UserError if it has passed train_steps."""
     done = progress.step
     if done > params.train_steps:
         raise UserError(
@@ -113,7 +113,7 @@ class Run:
         models, params, plot: as in `open_run`.
         dataset: what the run trains on.
         checkpoints: those of the folder; the run goes on from there.
-        signals: receives the numbers of those that ask to stop.
+        signals: the numbers of signals received so far.
     """
 
     def __init__(self, place: Path, models, dataset, params, plot, checkpoints, signals: list):
@@ -131,7 +131,7 @@ class Run:
             if step < self.progress.step or (step == self.progress.step and self._grid_due(step)):
                 grids.append(grid)
             elif step <= params.train_steps:
-                # drawn where the run was stopped or killed, before which it goes on
+                # drawn after the checkpoint from which the run goes on
                 for path in grid, *place.glob(f"code?/{grid.name}"):
                     path.unlink()
         self.record = Record(place, self.progress.history, grids)
@@ -184,9 +184,9 @@ class Run:
         return step in EARLY_GRIDS or step % self.params.save_interval == 0
 
     def close(self, **ended) -> None:
-        """Save all; have the last step in the history and the pictures, if it isn't by itself.
+        """Save all, with a row and a grid of the last step, if none was due.
 
-        The checkpoint doesn't know of these: a run that goes on is as if it had never stopped.
+        The checkpoint omits these: a resumed run equals one that never stopped.
 
         Args:
             ended: go into run.json.
@@ -203,7 +203,7 @@ class Run:
         generator_file.save(self.generator, path, self.dataset.source, self.dataset.classes)
         folder.write_facts(self.place, self.progress.began, **ended)
         self.record.draw()
-        self.checkpoints.save(self.progress.step)  # the last: all that it counts as done is there
+        self.checkpoints.save(self.progress.step)  # last: what it counts as done is on disk
         self.saved = time.monotonic()
 
     def _add_row(self, scores: dict[str, float]) -> dict[str, float]:
@@ -216,7 +216,7 @@ class Run:
         self.record.add_grid(self.plot(step=self.progress.step, model_name=self.place))
 
     def _read(self) -> None:
-        """Fetch metrics from the device, which waits for it; look for trouble; show them."""
+        """Wait for the device and fetch metrics from it; check and show them."""
         progress = self.progress
         for step, tensors in enumerate(self.unread, progress.step - len(self.unread) + 1):
             values = {name: float(tensor) for name, tensor in tensors.items()}
@@ -244,7 +244,7 @@ class Run:
 
 
 def diverged(what: str, newest: str | None) -> UserError:
-    """Return what ends a run in which `what` is not finite, and whose last checkpoint is `newest`."""
+    """Return the error for a run in which `what` isn't finite; its last checkpoint is `newest`."""
     last_good = f"the last good checkpoint is {newest}" if newest else "nothing was saved yet"
     return UserError(
         f"diverged, {what} is not finite; {last_good}; begin anew with other hyperparameters "
@@ -253,7 +253,7 @@ def diverged(what: str, newest: str | None) -> UserError:
 
 
 def stopped(run: Run) -> Stopped:
-    """Return what ends a run that was asked to stop, here or in another process of its cluster."""
+    """Return the exception for a run asked to stop, here or elsewhere in its cluster."""
     return Stopped(
         f"stopped after step {run.progress.step}, all of it saved, and the generator as it is "
         f"in {folder.generator_path(run.place)}; go on with: {how_to(run.params, '--resume')}",

@@ -13,9 +13,9 @@ STOP = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if has
 def stop_requests() -> Iterator[list[int]]:
     """Collect the first SIGINT, SIGTERM or SIGHUP in a list, instead of dying of it.
 
-    It puts the handlers back that were there, so that a second Ctrl-C is Python's own. Those that
-    are ignored, as `nohup` and a shell's `&` have it, stay ignored; outside the main thread,
-    Python hears no signals.
+    `Run.log` reads the list after each step, saves and stops. The first signal restores the old
+    handlers: a second Ctrl-C raises KeyboardInterrupt. Ignored signals stay ignored (`nohup`, a
+    shell's `&`). Outside the main thread none is collected.
     """
     received, before = [], {}
 
