@@ -7,12 +7,13 @@ discriminator. The other losses and steps are in the scripts.
 
 import re
 import secrets
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from lib import data, pictures
 from lib.keras2 import batch_normalization
-from lib.plumbing.errors import UserError
+from lib.plumbing.errors import Finished, UserError
 from lib.plumbing.files import write, write_new
 from lib.plumbing.tf import keras, layers, tf
 
@@ -157,7 +158,7 @@ def train(models, x_train, params, step=dcgan_step) -> None:
 
     Raises:
         UserError: the images don't fit; or as `open_run`.
-        Stopped, Finished: as `open_run`.
+        Stopped: as `open_run`.
     """
     # here: who only builds networks needs no runs
     from lib.training.distribute import compile_step
@@ -171,7 +172,7 @@ def train(models, x_train, params, step=dcgan_step) -> None:
     draw = data.Sampler(params, dataset)
     plot = partial(plot_images, generator, draw.noise(16))
     train_step = compile_step(step, models, draw, params)
-    with open_run(models, draw, params, plot) as run:
+    with suppress(Finished), open_run(models, draw, params, plot) as run:
         for number in run.steps():
             run.log(number, train_step())
 
@@ -226,11 +227,12 @@ def plot_images(
     return path
 
 
-def draw_images(generator, inputs: list, batch_size: int = 32) -> np.ndarray:
+def draw_images(generator, inputs: list | np.ndarray, batch_size: int = 32) -> np.ndarray:
     """Draw images with a generator, in inference mode.
 
     Args:
-        inputs: float32 (N, width) each: noise, then labels and codes where it takes them.
+        inputs: float32 (N, width) each: noise, then labels and codes where it takes them; noise
+            alone needs no list.
         batch_size: how many it draws at a time.
 
     Returns:
@@ -240,6 +242,7 @@ def draw_images(generator, inputs: list, batch_size: int = 32) -> np.ndarray:
     Raises:
         UserError: pixels are not finite.
     """
+    inputs = inputs if isinstance(inputs, list) else [inputs]
     pieces = [np.split(values, range(batch_size, len(values), batch_size)) for values in inputs]
     batches = zip(*pieces, strict=True) if len(pieces) > 1 else pieces[0]  # as Keras expects them
     images = np.concatenate([generator(batch, training=False) for batch in batches])
@@ -286,9 +289,9 @@ def test_generator(
     words = [model_name]
     words += ["interpolated"] * interpolate
     if class_label is not None:
-        words.append(
-            re.sub(r"\W+", "_", f"digit{classes[class_label] if classes else class_label}")
-        )
+        what = "category" if len(inputs) > 2 else "digit"
+        label = classes[class_label] if classes else class_label
+        words.append(re.sub(r"\W+", "_", f"{what}{label}"))
     words += [f"code{n}_{code:g}" for n, code in enumerate(codes, 1) if code is not None]
     words += [f"{count}"] * (count != 16)
     path = Path(output_dir, "_".join([*words, f"seed{seed}.png"]))

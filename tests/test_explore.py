@@ -195,6 +195,8 @@ BROKEN_TOOLKIT = """
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 class FigureCanvas(FigureCanvasAgg):
+    required_interactive_framework = "broken"
+
     @classmethod
     def new_manager(cls, figure, num):
         raise RuntimeError("no screen")
@@ -205,6 +207,7 @@ class FigureCanvas(FigureCanvasAgg):
     "backend, message",
     [
         ("agg", "can't open a window here: it needs a display"),
+        ("inline", "can't open a window here"),  # a notebook's
         ("module://broken_toolkit", "no screen"),
     ],
 )

@@ -10,7 +10,7 @@ from helpers import ROOT
 
 def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     """Runs all blocks of code of the page in one namespace, as a notebook's cells."""
-    for name in "wgan-mnist.py", "pretrained":
+    for name in "cgan-mnist.py", "pretrained":
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(
@@ -23,6 +23,7 @@ def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
         exec(compile(block, "library.md", "exec"), names)  # noqa: S102
     assert "(16, 28, 28, 1)" in capsys.readouterr().out
     assert (tmp_path / "first" / "00003.png").exists()
+    assert generator_file.read("cats.h5").classes == ["cat", "dog"]
     assert generator_file.read("first.h5").source == "an array"  # and isn't scored as MNIST
     assert names["images"].shape == (16, 28, 28, 1)
     pytest.importorskip("torch", reason="all but the block on PyTorch ran")

@@ -201,6 +201,7 @@ def test_a_run_is_not_lost_by_a_slip(tmp_path):
             toy_run(tmp_path, **params)
     with pytest.raises(Finished):
         toy_run(tmp_path, resume=True, train_steps=4)
+    gan.train(toy_models(), TOY_IMAGES, toy_params(tmp_path, resume=True, train_steps=4))
     assert (results(tmp_path / "toy"), (tmp_path / "toy.h5").read_bytes()) == before
 
     own = [tmp_path / "toy" / name for name in ("notes.txt", "1st-good.png")]
@@ -212,6 +213,15 @@ def test_a_run_is_not_lost_by_a_slip(tmp_path):
     (tmp_path / "toy").rename(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="toy.h5.*--overwrite"):  # the generator is left
         toy_run(tmp_path)
+
+
+def test_a_step_that_fails_at_once_leaves_nothing_in_the_way(tmp_path):
+    def fail(step, models):
+        raise RuntimeError("a slip in the step")
+
+    with pytest.raises(RuntimeError, match="a slip"):
+        toy_run(tmp_path, fail)
+    toy_run(tmp_path, train_steps=1)
 
 
 def test_two_never_write_one_run(tmp_path):

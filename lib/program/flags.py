@@ -7,6 +7,7 @@ import argparse
 import math
 import os
 import re
+import secrets
 import sys
 import textwrap
 from collections.abc import Callable
@@ -148,6 +149,8 @@ class Parser:
         params, unknown = parser.parse_known_args(args)
         if unknown:
             self._refuse(parser, unknown, sampling)
+        if params.seed is None:
+            params.seed = secrets.randbelow(2**32)
         if sampling:
             check_sampling(parser, params, self.num_codes)
         else:

@@ -1,7 +1,6 @@
 """What a script does when it is run, and how it ends."""
 
 import re
-import secrets
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -29,8 +28,6 @@ def main(parser: Parser, build_and_train_models: Callable[[Namespace], None]) ->
     with one_line_errors(parser), matplotlib.rc_context(), keras_settings():
         matplotlib.rcdefaults()  # whatever a matplotlibrc says for other projects
         params = parser.parse_args()
-        if params.seed is None:
-            params.seed = secrets.randbelow(2**32)
         if "generator" in params:
             use_generator(params, 1 + parser.conditional + parser.num_codes)
             return

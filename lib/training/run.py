@@ -65,7 +65,7 @@ def open_run(
         evaluation.require_mnist(generator)
     if params.plot_model:
         plot_model(generator, discriminator, params.plot_model)
-        raise Finished
+        raise Finished("nothing is left to do")
     place = folder.run_folder(params)
     began = folder.facts(params, draw)
     keras2.build_for_training(discriminator, adversarial)
@@ -87,6 +87,8 @@ def open_run(
                 finish(run)
         except Exception:
             run.display.end_line()
+            if run.progress.step == 0:  # a step that can't be taken leaves nothing in the way
+                folder.clear(place)
             with suppress(OSError):  # the last rows tell how a run diverged
                 run.record.save_table()
             raise
@@ -102,7 +104,7 @@ def check_end(place: Path, params: Namespace, progress: Progress) -> None:
         )
     if done == params.train_steps == progress.began["parameters"]["train_steps"]:
         print_finished(place, params, done)
-        raise Finished
+        raise Finished("nothing is left to do")
 
 
 class Run:
