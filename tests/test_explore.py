@@ -195,8 +195,6 @@ BROKEN_TOOLKIT = """
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 class FigureCanvas(FigureCanvasAgg):
-    required_interactive_framework = "broken"
-
     @classmethod
     def new_manager(cls, figure, num):
         raise RuntimeError("no screen")
@@ -207,7 +205,7 @@ class FigureCanvas(FigureCanvasAgg):
     "backend, message",
     [
         ("agg", "can't open a window here: it needs a display"),
-        ("inline", "can't open a window here"),  # a notebook's
+        ("module://matplotlib_inline.backend_inline", "can't open a window here"),
         ("module://broken_toolkit", "no screen"),
     ],
 )

@@ -14,7 +14,7 @@ from lib.plumbing.tf import keras, tf
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends import backend_registry
+from matplotlib.backends.registry import BackendFilter, backend_registry
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
@@ -63,8 +63,8 @@ def explore(generator: keras.Model, seed: int, folder: str | Path, classes: list
         raise UserError(f"--explore has room for the buttons of {MAX_DIGITS} digits")
     advice = "it needs a display, and Tk, PyQt6 or PySide6 for Python"
     backend = plt.get_backend()
-    _, toolkit = backend_registry.resolve_backend(backend)
-    if toolkit is None:
+    silent = backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE)
+    if backend.lower() in silent or "inline" in backend:  # the latter a notebook's
         raise UserError(f"--explore can't open a window here: {advice}")
     try:
         with plt.rc_context({"toolbar": "None"}):
