@@ -1,28 +1,39 @@
-"""Compare PyTorch's WGAN with wgan-mnist.py: `python3 -m benchmarks.torch_compare`.
+"""Compare PyTorch's WGAN or WGAN-GP with the script: `python3 -m benchmarks.torch_compare`.
 
 Both start from equal weights and get equal draws. The distance between their end points is set
-against the distance moved. RMSprop's first steps are as long for a gradient of 1e-6 as for one of
-1, so they magnify rounding. PyTorch's float32 against its float64 tells how much.
+against the distance moved. RMSprop's and Adam's first steps are as long for a gradient of 1e-6 as
+for one of 1, so they magnify rounding. PyTorch's float32 against its float64 tells how much. Of
+WGAN-GP, a larger epsilon of Adam takes that away:
+
+    python3 -m benchmarks.torch_compare --gan=wgan-gp --epsilon=1e-4 --batch-size=2 --steps=4
 """
 
 import argparse
 import runpy
 from types import SimpleNamespace
 
-from benchmarks import torch_wgan
+from benchmarks import torch_wgan, torch_wgan_gp
 
 import numpy as np
 import torch
 
+TRAINING = {"wgan": torch_wgan.Training, "wgan-gp": torch_wgan_gp.Training}
 
-def compare(steps: int, batch_size: int = 64, seed: int = 1) -> dict[str, dict[str, float]]:
+
+def compare(
+    gan: str, steps: int, batch_size: int = 64, seed: int = 1, epsilon: float | None = None
+) -> dict[str, dict[str, float]]:
     """Take steps in TensorFlow, by the script's gan_step, and in PyTorch.
+
+    Args:
+        gan: wgan or wgan-gp.
+        epsilon: of WGAN-GP's Adam, on both sides; None for the script's.
 
     Returns:
         For "generator" and "critic": "apart", PyTorch from TensorFlow, and "rounding", PyTorch in
         float32 from float64, both as shares of the distance that TensorFlow moved.
     """
-    script = SimpleNamespace(**runpy.run_path(str(torch_wgan.ROOT / "wgan-mnist.py")))
+    script = SimpleNamespace(**runpy.run_path(str(torch_wgan.ROOT / f"{gan}-mnist.py")))
     script.keras.utils.set_random_seed(seed)
     params = script.parser.parse_args([f"--batch-size={batch_size}"])
     models = script.build_models(params, SimpleNamespace(image_size=28))
@@ -33,7 +44,10 @@ def compare(steps: int, batch_size: int = 64, seed: int = 1) -> dict[str, dict[s
 
     args = torch_wgan.parse_args([f"--batch-size={batch_size}", "--device=cpu"])
     x_train = torch_wgan.load(args)
-    single, double = (torch_wgan.Training(seed, x_train, args) for _ in range(2))
+    single, double = (TRAINING[gan](seed, x_train, args) for _ in range(2))
+    if epsilon is not None:
+        for owner in models[1].optimizer, models[2].optimizer, single, double:
+            owner.epsilon = epsilon
     double.generator.double(), double.critic.double()
     double.noise = double.noise.double()
     for run in single, double:
@@ -46,10 +60,15 @@ def compare(steps: int, batch_size: int = 64, seed: int = 1) -> dict[str, dict[s
         noise = torch.from_numpy(rng.uniform(-1, 1, single.noise.shape).astype(np.float32))
         images = (x_train[rows] * (1 / 255)).permute(0, 1, 3, 4, 2).numpy()
         draws = {"images": iter(images).__next__, "noise": iter(noise.numpy()).__next__}
+        if gan == "wgan-gp":
+            between = torch.from_numpy(rng.random(single.between.shape, np.float32))
+            draws["rng"] = Uniform(between.numpy())
         script.gan_step(models, SimpleNamespace(batch_size=batch_size, **draws), params)
         for run in single, double:
             run.rows.copy_(rows)
             run.noise.copy_(noise)
+            if gan == "wgan-gp":
+                run.between.copy_(between)
             run.gan_step()
 
     result = {}
@@ -64,15 +83,27 @@ def compare(steps: int, batch_size: int = 64, seed: int = 1) -> dict[str, dict[s
     return result
 
 
+class Uniform:
+    """Stands for a tf.random.Generator; hands out given numbers in the shape asked for."""
+
+    def __init__(self, batches):
+        self.batches = iter(batches)
+
+    def uniform(self, shape):
+        return next(self.batches).reshape(shape)
+
+
 def flat(arrays) -> np.ndarray:
     return np.concatenate([np.asarray(array, np.float64).ravel() for array in arrays])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
+    parser.add_argument("--gan", choices=TRAINING, default="wgan", help="wgan")
     parser.add_argument("--steps", type=int, default=8, help="8")
     parser.add_argument("--batch-size", type=int, default=64, help="64")
     parser.add_argument("--seed", type=int, default=1, help="1")
+    parser.add_argument("--epsilon", type=float, help="of WGAN-GP's Adam (1e-7)")
     for name, shares in compare(**vars(parser.parse_args())).items():
         print(
             f"{name}: {shares['apart']:.1e} of the distance moved; rounding {shares['rounding']:.1e}"
