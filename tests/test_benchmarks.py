@@ -74,6 +74,11 @@ def test_operations_of_a_step():
     deceive = 3 * draw - DENSE + 2 * judge
     assert flops.of_step("lsgan", 64) == 2 * 64 * (draw + update + deceive)
     assert flops.of_step("wgan", 64) == 2 * 64 * (5 * (draw + update) + deceive)
+    # The penalty's pass forwards ends at the last activation, before the last convolution and the
+    # dense layer. The pass back to the image, its reversal and the weights' gradients follow; the
+    # reversal ends before the dense layer.
+    penalty = 4 * judge - DISCRIMINATOR[-2] - 2 * DISCRIMINATOR[-1]
+    assert flops.of_step("wgan-gp", 64) == 2 * 64 * (5 * (draw + update + penalty) + deceive)
 
 
 def test_contenders_make_steps():
