@@ -19,8 +19,9 @@ from benchmarks.tables import markdown
 from lib.program.flags import OneLineParser, whole_number
 from lib.training.folder import processor
 
-GANS = ("dcgan", "cgan", "wgan", "lsgan", "acgan")
-TORCH_GANS = ("wgan", "lsgan")
+CHAPTER = ("dcgan", "cgan", "wgan", "lsgan", "acgan")  # has listings of these, for Keras 2
+GANS = (*CHAPTER, "wgan-gp", "infogan")
+TORCH_GANS = ("wgan", "lsgan", "wgan-gp", "infogan")
 PRECISIONS = ("float32", "mixed_bfloat16")
 PACKAGES = ("tensorflow", "keras", "tf_keras", "numpy", "torch")
 PRODUCT = 2 * contenders.MATRIX_SIDE**3  # operations of a product of two matrices
@@ -73,7 +74,8 @@ def ratio(one: Racer, other: Racer) -> float:
 def main_rows(name: str, batch_size: int, rounds: int) -> list[list]:
     """Return rows of one GAN: who, ms a step, images a second, ratios, share of the peak, ..."""
     entries = {f"matmul, {precision}": ("matmul", precision) for precision in PRECISIONS}
-    entries["Keras 2, the chapter's way"] = ("keras2_listing", name, batch_size)
+    if name in CHAPTER:
+        entries["Keras 2, the chapter's way"] = ("keras2_listing", name, batch_size)
     for precision in PRECISIONS:
         entries[f"ours, {precision}"] = ("ours", name, precision, batch_size)
     if name in TORCH_GANS and find_spec("torch"):
@@ -98,7 +100,7 @@ def main_rows(name: str, batch_size: int, rounds: int) -> list[list]:
         for label in torches[1:]:
             print(f"  {label}: {1e3 * median(field.pop(label).seconds):.0f} ms")
 
-    images = batch_size * (5 if name == "wgan" else 1)
+    images = batch_size * (5 if name.startswith("wgan") else 1)
     rows = []
     for label, contender in field.items():
         seconds = median(contender.seconds)
@@ -111,16 +113,21 @@ def main_rows(name: str, batch_size: int, rounds: int) -> list[list]:
 
 
 def growth_row(name: str, sizes: list[int], rounds: int) -> list[str]:
-    """Return a row of one GAN: ms a step at each batch size, and how long the chapter's way takes."""
+    """Return a row of one GAN: ms a step at each batch size, and how long the chapter's way takes.
+
+    Where the chapter has no listing, its cells are empty.
+    """
     cells = [name]
     for size in sizes:
         entries = {"ours": ("ours", name, "float32", size)}
-        if size == sizes[0]:
+        if size == sizes[0] and name in CHAPTER:
             entries["chapter"] = ("keras2_listing", name, size)
         field = race(entries, rounds)
         cells += [f"{1e3 * median(racer.seconds):.1f}" for racer in field.values()]
         if "chapter" in field:
             cells.append(f"{ratio(field['chapter'], field['ours']):.2f}")
+        elif size == sizes[0]:
+            cells += ["", ""]
     return cells
 
 
