@@ -2,8 +2,10 @@
 
 import json
 
+from lib import data
 from lib.program import main as program
 from lib.sampling.load import load
+from lib.training import distribute
 
 import h5py
 import numpy as np
@@ -93,6 +95,40 @@ def test_losses_run_alike_and_a_resumed_run_equals_a_whole_one(tmp_path, some_mn
 
     ended = [results(tmp_path / name / "lsgan_mnist") for name in ("parts", "whole")]
     assert ended[0] == ended[1]
+
+
+@needs_bfloat16
+def test_the_gradient_penalty_bears_bfloat16(bfloat16, mnist):
+    """The penalty and its gradient in the critic's weights, in both precisions."""
+    module = script("wgan-gp")
+    params = module.parser.parse_args(["--batch-size=8", "--seed=1"])
+    _, twin, _ = module.build_models(params, mnist)
+    keras.mixed_precision.set_global_policy("float32")
+    keras.utils.set_random_seed(1)
+    models = generator, critic, _ = module.build_models(params, mnist)
+    draw = data.Sampler(params, mnist)
+    step = distribute.compile_step(module.gan_step, models, draw, params)
+
+    def penalty(critic, images):
+        with tf.GradientTape() as tape:
+            value = module.gradient_penalty(critic, images)
+        gradients = tape.gradient(value, critic.trainable_weights)
+        # the last bias plays no part
+        return float(value), np.concatenate([np.ravel(g) for g in gradients if g is not None])
+
+    def apart(one, other):
+        return float(np.linalg.norm(one - other) / np.linalg.norm(other))
+
+    for steps in 0, 30:
+        for _ in range(steps):
+            step()
+        twin.set_weights(critic.get_weights())
+        epsilon = draw.rng.uniform((8, 1, 1, 1))
+        images = epsilon * draw.images() + (1 - epsilon) * generator(draw.noise(), training=True)
+        found = [penalty(network, images) for network in (twin, critic)]
+        errors = [apart(*pair) for pair in zip(*found, strict=True)]
+        print(f"after {steps} steps: penalty's error {errors[0]:.1e}, gradient's {errors[1]:.1e}")
+        assert max(errors) <= 0.1
 
 
 def test_refused_where_it_makes_no_sense(tmp_path, monkeypatch, capsys):
