@@ -13,6 +13,7 @@ from lib.training.folder import generator_path, sample_grids
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 from scipy.stats import spearmanr
 
 CURVES = {
@@ -105,6 +106,28 @@ def plot_grids(folders: dict[str, Path], path: Path, columns: int = 6) -> None:
             place.set(xticks=[], yticks=[], xlabel=f"{int(grids[index].stem)} steps")
         axes[0].set_ylabel(label)
     figure.savefig(path, dpi=100)
+
+
+def plot_ends(runs: list[str], path: Path, root: Path = Path()) -> None:
+    """Draw the last sample grids of runs beside each other: a row for each list, as "a_base a_new".
+
+    Args:
+        runs: the names of folders in `root`, a row's separated by blanks.
+    """
+    names = [row.split() for row in runs]
+    columns = max(map(len, names))
+    figure = Figure(figsize=(1.6 * columns, 1.9 * len(runs)), layout="constrained")
+    for axes, row in zip(figure.subplots(len(runs), columns, squeeze=False), names, strict=True):
+        for place in axes[len(row) :]:
+            place.remove()
+        for place, name in zip(axes, row, strict=False):
+            grid = sample_grids(root / name)[-1]
+            place.imshow(plt.imread(grid))
+            place.set(xticks=[], yticks=[])
+            place.set_xlabel(f"{name}, {int(grid.stem)}", fontsize=8)
+    figure.savefig(path, dpi=100)
+    # 16 greys are enough for the eye, in a fifth of the bytes
+    Image.open(path).convert("L").quantize(16).save(path, optimize=True)
 
 
 def plot_digits(folders: dict[str, Path], path: Path, count: int = 5) -> None:
