@@ -1,0 +1,108 @@
+"""The exercises of docs/exercises.md, done as a reader would: each runs, and changes the losses."""
+
+import re
+from pathlib import Path
+
+from lib import data, pictures
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from helpers import ROOT, main
+
+PAGE = (ROOT / "docs" / "exercises.md").read_text()
+INTRODUCTION, *EXERCISES = re.split(r"^## (?=\d)", PAGE, flags=re.MULTILINE)
+# after the page's flags, which they replace
+TWO_STEPS = ["--train-steps=2", "--log-interval=1", "--batch-size=2"]
+
+
+def commands(text):
+    """Return script and flags of each training command, but for scoring, which takes long."""
+    found = re.findall(r"^ {4}python3 (\S+)-mnist\.py (.*--train-steps.*)$", text, re.MULTILINE)
+    return [(name, re.sub(r"--evaluate-interval=\d+", "", flags).split()) for name, flags in found]
+
+
+def run_of(name, flags):
+    """Return the name of the run that a command begins."""
+    given = [flag.removeprefix("--model-name=") for flag in flags if "--model-name" in flag]
+    return given[0] if given else name.replace("-", "_")
+
+
+def blocks(language, text):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def replaced(text, old, new):
+    """Replace what is in a text once."""
+    assert text.count(old) == 1, old
+    return text.replace(old, new)
+
+
+def changed(text, diff):
+    """Apply a diff of three lines or fewer."""
+    hunks = re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)+)", diff, re.MULTILINE)
+    assert 0 < sum(new.count("\n") for _, new in hunks) <= 3
+    for hunk in hunks:
+        text = replaced(text, *(re.sub(r"^.", "", part, flags=re.MULTILINE) for part in hunk))
+    return text
+
+
+@pytest.fixture
+def history(tmp_path, monkeypatch, some_mnist):
+    """Return what trains two steps of a script in tmp_path, and returns the run's history."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data, "load", lambda *_, **__: some_mnist)
+
+    def train(script, flags, run):
+        # tracing a step of 5 rounds takes twice as long
+        rounds = ["--n-critic=2"] if "wgan" in script and "--n-critic=1" not in flags else []
+        path = tmp_path / script if (tmp_path / f"{script}-mnist.py").exists() else script
+        assert main(path, [*flags, *TWO_STEPS, *rounds], monkeypatch) == 0
+        return Path(run, "history.csv").read_text()
+
+    return train
+
+
+UNCHANGED = dict(commands(INTRODUCTION))
+histories = {}  # of the unchanged scripts
+
+
+def test_ten_with_their_papers():
+    assert [text.split(".")[0] for text in EXERCISES] == [str(n) for n in range(1, 11)]
+    assert all("arxiv.org/abs/" in text for text in EXERCISES)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda text: text.splitlines()[0])
+def test_exercise(exercise, history, tmp_path, monkeypatch, capsys):
+    ((name, flags),) = commands(exercise)
+    script = name.split("-")[0]
+    if script not in histories:
+        histories[script] = history(script, UNCHANGED[script], f"{script}_base")
+
+    run = run_of(name, flags)
+    if name != script:
+        assert f"    cp {script}-mnist.py {name}-mnist.py\n" in exercise
+        (diff,) = blocks("diff", exercise)
+        text = changed((ROOT / f"{script}-mnist.py").read_text(), diff)
+        text = replaced(text, f'model_name="{script}_mnist"', f'model_name="{run}"')
+        (tmp_path / f"{name}-mnist.py").write_text(text)
+    # the same seed, so that nothing but the change can tell
+    assert history(name, flags, run) != histories[script]
+
+    path = name if name == script else tmp_path / name
+    assert main(path, [f"--generator={run}.h5"], monkeypatch) == 0
+    assert "saved test_outputs/" in capsys.readouterr().out
+    for code in blocks("python", exercise):
+        exec(code, {})  # noqa: S102
+
+
+def test_all_grids_beside_each_other(tmp_path, monkeypatch):
+    names = {run_of(*command) for command in commands(PAGE)}
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "00002.png").write_bytes(pictures.encode(np.ones((4, 8, 8, 1))))
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r'^ {4}python3 -c "(.*)"$', PAGE, re.MULTILINE)
+    assert {*re.findall(r"[a-z]+_[a-z]+(?=[ '])", code)} == names
+    exec(code, {})  # noqa: S102
+    assert min(plt.imread("exercises.png").shape[:2]) > 300
