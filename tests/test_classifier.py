@@ -1,5 +1,6 @@
 """The classifier that the scores are read from."""
 
+from benchmarks import classifier as training
 from lib import data
 from lib.plumbing.errors import UserError
 from lib.plumbing.tf import keras
@@ -22,7 +23,7 @@ def test_shipped_classifier_knows_the_test_images():
 
 def test_training_learns_and_repeats_itself(mnist):
     images, labels = mnist.x_train[:1024], mnist.y_train[:1024]
-    first, again = (classifier.train(images, labels, epochs=3) for _ in range(2))
+    first, again = (training.train(images, labels, epochs=3) for _ in range(2))
     _, probabilities = first.predict(images / np.float32(255), verbose=0)
     assert (probabilities.argmax(axis=1) == labels.argmax(axis=1)).mean() > 0.5
     for one, other in zip(first.get_weights(), again.get_weights(), strict=True):
@@ -37,18 +38,6 @@ def test_unreadable_weights_are_refused(content, tmp_path, monkeypatch):
     monkeypatch.setattr(classifier, "WEIGHTS", path)
     with pytest.raises(UserError, match="cut.weights.h5"):
         classifier.load.__wrapped__()
-
-
-def test_weights_are_written_and_read_whole(tmp_path, monkeypatch, capsys):
-    model = classifier.build()
-    monkeypatch.setattr(classifier, "WEIGHTS", tmp_path / "new.weights.h5")
-    monkeypatch.setattr(classifier, "train", lambda *_: model)
-    monkeypatch.setattr("sys.argv", ["classifier"])
-    classifier.main()
-    assert "accuracy on the test images:" in capsys.readouterr().out
-    read = classifier.load.__wrapped__()
-    for one, other in zip(model.get_weights(), read.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def test_precision_of_the_training_does_not_touch_the_classifier():

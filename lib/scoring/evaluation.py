@@ -1,9 +1,9 @@
 """How good a generator of MNIST digits is, in numbers.
 
 All scores are read from the features and probabilities of the shipped MNIST classifier
-(lib/scoring/classifier.py), against MNIST's test images. They compare generators with each other and
-with real training images, which are the best that can be had; they can't be compared with
-scores taken from an Inception network.
+(classifier.py), against MNIST's test images. They compare generators with each other and with real
+training images, which are the best that can be had; they can't be compared with scores taken from
+an Inception network.
 """
 
 import functools
