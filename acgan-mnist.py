@@ -2,7 +2,7 @@
 
 The generator draws a digit of choice. The discriminator, which is not told the
 digit, has to say real or fake and which digit it is, and both train on both
-answers (eq. 8.8 and 8.9):
+answers (eq. 8.8 and 8.9; c is the class: of a fake, the y asked for):
 
     L_D = -E log D(x) - E log(1 - D(g(z, y))) - E log p(c|x) - E log p(c|g(z, y))
     L_G = -E log D(g(z, y)) - E log p(c|g(z, y))

@@ -3,9 +3,9 @@
 The discriminator is a critic (the code calls it discriminator, as the chapter
 does): its score, with no sigmoid, rises on real images and falls on fakes.
 While its weights are clipped to a small box, the mean score of real images
-minus that of fakes estimates the earth mover's distance between the two
-distributions, up to a factor; the generator can descend it even where the
-distributions don't overlap.
+minus that of fakes estimates, up to a factor, the earth mover's distance: how
+far the mass of one distribution has to be moved to make the other. The
+generator can descend it even where the distributions don't overlap.
 
 Arjovsky, Chintala and Bottou: Wasserstein GAN, 2017, arXiv:1701.07875,
 Algorithm 1. This script is algorithm 5.1.1 of the chapter, which departs from
@@ -57,8 +57,10 @@ def wasserstein_loss(y_label, y_pred):
 
 
 def clip_weights(discriminator, clip_value):
-    """Clip all of the critic's weights to [-clip_value, clip_value], to bound its slope: biases
-    too and, as the chapter does, the moving averages that it has with --batch-norm.
+    """Clip all of the critic's weights to [-clip_value, clip_value], to bound its slope.
+
+    Without a bound its scores would grow for ever, and measure nothing. Clips biases too and, as
+    the chapter does, the moving averages that it has with --batch-norm.
     """
     for weight in discriminator.weights:
         weight.assign(tf.clip_by_value(weight, -clip_value, clip_value))
@@ -90,8 +92,8 @@ def gan_step(models, draw, params):
         real_images = draw.images()
         # inference mode: the listing draws these with `predict`, by moving averages
         fake_images = generator(draw.noise(), training=False)
-        # two updates, where the paper's line 5 takes the joint gradient: the chapter says that
-        # opposite labels cancel in a joint batch
+        # two updates, where the paper's line 5 takes the joint gradient: the chapter's way, lest
+        # opposite labels cancel (in wasserstein_loss they wouldn't)
         discriminator.train_step((real_images, real_labels))
         discriminator.train_step((fake_images, -real_labels))
         clip_weights(discriminator, params.clip_value)

@@ -22,10 +22,10 @@ def commands(text):
     return [(name, re.sub(r"--evaluate-interval=\d+", "", flags).split()) for name, flags in found]
 
 
-def run_of(name, flags):
+def run_of(flags):
     """Return the name of the run that a command begins."""
-    given = [flag.removeprefix("--model-name=") for flag in flags if "--model-name" in flag]
-    return given[0] if given else name.replace("-", "_")
+    (given,) = (flag.removeprefix("--model-name=") for flag in flags if "--model-name" in flag)
+    return given
 
 
 def blocks(language, text):
@@ -79,12 +79,11 @@ def test_exercise(exercise, history, tmp_path, monkeypatch, capsys):
     if script not in histories:
         histories[script] = history(script, UNCHANGED[script], f"{script}_base")
 
-    run = run_of(name, flags)
+    run = run_of(flags)
     if name != script:
         assert f"    cp {script}-mnist.py {name}-mnist.py\n" in exercise
         (diff,) = blocks("diff", exercise)
         text = changed((ROOT / f"{script}-mnist.py").read_text(), diff)
-        text = replaced(text, f'model_name="{script}_mnist"', f'model_name="{run}"')
         (tmp_path / f"{name}-mnist.py").write_text(text)
     # the same seed, so that nothing but the change can tell
     assert history(name, flags, run) != histories[script]
@@ -97,7 +96,7 @@ def test_exercise(exercise, history, tmp_path, monkeypatch, capsys):
 
 
 def test_all_grids_beside_each_other(tmp_path, monkeypatch):
-    names = {run_of(*command) for command in commands(PAGE)}
+    names = {run_of(flags) for _, flags in commands(PAGE)}
     for name in names:
         (tmp_path / name).mkdir()
         (tmp_path / name / "00002.png").write_bytes(pictures.encode(np.ones((4, 8, 8, 1))))
