@@ -26,7 +26,8 @@ def train(x_train: np.ndarray, y_train: np.ndarray, epochs: int = EPOCHS) -> ker
         epochs: how often each image is seen.
 
     Returns:
-        The network, as `classifier.build` describes it. On a processor's cores, the same bits every time.
+        The network, as `classifier.build` describes it. On a processor's cores, the same bits every
+        time.
     """
     keras.utils.set_random_seed(SEED)
     distort = keras.Sequential(

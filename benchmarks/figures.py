@@ -108,11 +108,12 @@ def plot_grids(folders: dict[str, Path], path: Path, columns: int = 6) -> None:
     figure.savefig(path, dpi=100)
 
 
-def plot_ends(runs: list[str], path: Path, root: Path = Path()) -> None:
-    """Draw the last sample grids of runs beside each other: a row for each list, as "a_base a_new".
+def plot_ends(runs: list[str], path: Path) -> None:
+    """Draw the last sample grids of runs beside each other.
 
     Args:
-        runs: the names of folders in `root`, a row's separated by blanks.
+        runs: a row's folders each, separated by blanks, as "wgan_base wgan_wide".
+        path: where to save the picture.
     """
     names = [row.split() for row in runs]
     columns = max(map(len, names))
@@ -121,7 +122,7 @@ def plot_ends(runs: list[str], path: Path, root: Path = Path()) -> None:
         for place in axes[len(row) :]:
             place.remove()
         for place, name in zip(axes, row, strict=False):
-            grid = sample_grids(root / name)[-1]
+            grid = sample_grids(Path(name))[-1]
             place.imshow(plt.imread(grid))
             place.set(xticks=[], yticks=[])
             place.set_xlabel(f"{name}, {int(grid.stem)}", fontsize=8)

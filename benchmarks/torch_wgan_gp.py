@@ -31,9 +31,8 @@ class Training(torch_wgan.Training):
     def update(self, name: str, loss: torch.Tensor) -> torch.Tensor:
         self.updates[name] += 1
         (group,) = self.parts[f"{name}_optimizer"].param_groups
-        group["eps"] = (
-            self.epsilon / (1 - BETA_2 ** self.updates[name]) ** 0.5
-        )  # as PyTorch adds it
+        correction = (1 - BETA_2 ** self.updates[name]) ** 0.5
+        group["eps"] = self.epsilon / correction  # as PyTorch adds it
         return super().update(name, loss)
 
     def penalty(self, images: torch.Tensor) -> torch.Tensor:

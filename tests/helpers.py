@@ -54,6 +54,25 @@ def main(name, arguments, monkeypatch):
     return 0
 
 
+def blocks(language, text):
+    """Return the blocks of code of a language in a page's text."""
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def hunks(diff):
+    """Return the (old, new) pairs of a page's diff, without their signs."""
+    found = re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)+)", diff, re.MULTILINE)
+    return [[re.sub(r"^.", "", part, flags=re.MULTILINE) for part in hunk] for hunk in found]
+
+
+def apply_hunks(text, hunks):
+    """Return a script with the hunks applied; each old text must be there once."""
+    for old, new in hunks:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
 def saved(output):
     """Return the path that a sampling script printed."""
     return Path(re.search(r"^saved (\S+)", output, re.MULTILINE)[1])

@@ -8,7 +8,7 @@ from lib import data, pictures
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from helpers import ROOT, main
+from helpers import ROOT, apply_hunks, blocks, hunks, main
 
 PAGE = (ROOT / "docs" / "exercises.md").read_text()
 INTRODUCTION, *EXERCISES = re.split(r"^## (?=\d)", PAGE, flags=re.MULTILINE)
@@ -26,25 +26,6 @@ def run_of(flags):
     """Return the name of the run that a command begins."""
     (given,) = (flag.removeprefix("--model-name=") for flag in flags if "--model-name" in flag)
     return given
-
-
-def blocks(language, text):
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-
-
-def replaced(text, old, new):
-    """Replace what is in a text once."""
-    assert text.count(old) == 1, old
-    return text.replace(old, new)
-
-
-def changed(text, diff):
-    """Apply a diff of three lines or fewer."""
-    hunks = re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)+)", diff, re.MULTILINE)
-    assert 0 < sum(new.count("\n") for _, new in hunks) <= 3
-    for hunk in hunks:
-        text = replaced(text, *(re.sub(r"^.", "", part, flags=re.MULTILINE) for part in hunk))
-    return text
 
 
 @pytest.fixture
@@ -83,7 +64,9 @@ def test_exercise(exercise, history, tmp_path, monkeypatch, capsys):
     if name != script:
         assert f"    cp {script}-mnist.py {name}-mnist.py\n" in exercise
         (diff,) = blocks("diff", exercise)
-        text = changed((ROOT / f"{script}-mnist.py").read_text(), diff)
+        changes = hunks(diff)
+        assert 0 < sum(new.count("\n") for _, new in changes) <= 3
+        text = apply_hunks((ROOT / f"{script}-mnist.py").read_text(), changes)
         (tmp_path / f"{name}-mnist.py").write_text(text)
     # the same seed, so that nothing but the change can tell
     assert history(name, flags, run) != histories[script]

@@ -1,11 +1,9 @@
 """Whether docs/library.md works, and what lib promises to callers of their own."""
 
-import re
-
 from lib import generator_file
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, blocks
 
 
 def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
@@ -13,12 +11,10 @@ def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     for name in "cgan-mnist.py", "pretrained":
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs" / "library.md").read_text(), re.DOTALL
-    )
-    assert len(blocks) > 8
+    cells = blocks("python", (ROOT / "docs" / "library.md").read_text())
+    assert len(cells) > 8
     names = {}
-    *others, in_torch = blocks
+    *others, in_torch = cells
     for block in others:
         exec(compile(block, "library.md", "exec"), names)  # noqa: S102
     assert "(16, 28, 28, 1)" in capsys.readouterr().out

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from helpers import FEW_STEPS, ROOT, main
+from helpers import FEW_STEPS, ROOT, apply_hunks, blocks, hunks, main
 
 README = (ROOT / "README.md").read_text()
 PAGES = [
@@ -13,20 +13,12 @@ PAGES = [
 ]
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-
-
 def test_a_gan_of_ones_own(tmp_path, monkeypatch, capsys):
     text = (ROOT / "lsgan-mnist.py").read_text()
-    (diff,) = blocks("diff")
-    hunks = re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)+)", diff, re.MULTILINE)
-    assert len(hunks) == 4
-    for hunk in hunks:
-        old, new = (re.sub(r"^.", "", part, flags=re.MULTILINE) for part in hunk)
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    (tmp_path / "hinge-mnist.py").write_text(text)
+    (diff,) = blocks("diff", README)
+    changes = hunks(diff)
+    assert len(changes) == 4
+    (tmp_path / "hinge-mnist.py").write_text(apply_hunks(text, changes))
     monkeypatch.chdir(tmp_path)
     assert main(tmp_path / "hinge", FEW_STEPS, monkeypatch) == 0
     assert (tmp_path / "hinge_mnist" / "00004.png").exists()
@@ -35,7 +27,7 @@ def test_a_gan_of_ones_own(tmp_path, monkeypatch, capsys):
 
 
 def test_the_step_shown_is_the_scripts():
-    (shown,) = blocks("python")
+    (shown,) = blocks("python", README)
     script = (ROOT / "wgan-mnist.py").read_text()
     function = script[script.index("def gan_step") : script.index("\n    metrics = ")]
 
