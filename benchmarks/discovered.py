@@ -1,0 +1,154 @@
+"""Say what an InfoGAN discovered: `python3 -m benchmarks.discovered pretrained/infogan_mnist.h5`.
+
+It draws 10,000 images of random categories and codes, has the scores' classifier say which digits
+they are, and prints
+
+- how often each digit comes out of each category, and the categories' **purity**: the share of
+  images whose digit is the most frequent of their category;
+- how far each code goes with what can be measured of an image: within each category, the rank
+  correlation of code and measure; then its mean over the categories, and the lowest and the highest.
+
+Where the run's folder lies beside the generator, the heads Q are read from its newest checkpoint:
+how often they recover the category, and the rank correlations of code and recovered code.
+"""
+
+from pathlib import Path
+
+from benchmarks.tables import markdown
+from lib import data, gan
+from lib.plumbing.errors import UserError
+from lib.plumbing.tf import keras, tf
+from lib.program.flags import OneLineParser
+from lib.sampling.load import check_use, load
+from lib.scoring.evaluation import classify, require_mnist
+from lib.scoring.formulas import DIGITS
+from lib.training.checkpoints import found
+
+import numpy as np
+from scipy.stats import spearmanr
+
+COUNT = 10_000
+
+
+def confusion(categories: np.ndarray, digits: np.ndarray) -> np.ndarray:
+    """Return how many images of each category, a row, are each digit, a column."""
+    counts = np.zeros((categories.max() + 1, DIGITS), int)
+    np.add.at(counts, (categories, digits), 1)
+    return counts
+
+
+def purity(counts: np.ndarray) -> float:
+    """Return the share of images whose digit is the most frequent of their category."""
+    return counts.max(axis=1).sum() / counts.sum()
+
+
+def shape_measures(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Measure the ink of images.
+
+    Args:
+        images: (N, side, side), ink from 0 to 1.
+
+    Returns:
+        Arrays (N,): `slant`, how many pixels to the right a row lies for each that it lies higher;
+        `width`, the standard deviation of the ink's columns in pixels; both from second moments.
+        `stroke`, twice the ink by the length of its outline, which is the width of a long line.
+    """
+    rows, columns = np.indices(images.shape[1:])
+    ink = images.sum(axis=(1, 2))
+
+    def mean(values):
+        return (images * values).sum(axis=(1, 2)) / ink
+
+    down = rows - mean(rows)[:, np.newaxis, np.newaxis]
+    right = columns - mean(columns)[:, np.newaxis, np.newaxis]
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
+    outline = np.hypot(*np.gradient(padded, axis=(1, 2))).sum(axis=(1, 2))
+    return {
+        "slant": -mean(right * down) / mean(down**2),
+        "width": np.sqrt(mean(right**2)),
+        "stroke": 2 * ink / outline,
+    }
+
+
+def rank_correlations(a: np.ndarray, b: np.ndarray, categories: np.ndarray) -> list[float]:
+    """Return Spearman's correlation of a and b, (N,), within each category; NaN where one of
+    them doesn't vary.
+    """
+    return [
+        spearmanr(a[categories == category], b[categories == category]).statistic
+        for category in np.unique(categories)
+    ]
+
+
+def recover(path: Path, generator: keras.Model, images: np.ndarray) -> list[np.ndarray] | None:
+    """Return what the heads Q of a run say of images: probabilities of the categories, and codes.
+
+    Args:
+        path: of the generator, whose run's folder has the same name.
+
+    Returns:
+        None where no checkpoint lies there.
+    """
+    prefixes = found(path.with_suffix(""))
+    if not prefixes:
+        return None
+    _, num_labels, num_codes = data.input_widths(generator)
+    discriminator = gan.discriminator(
+        keras.Input(images.shape[1:]), num_labels=num_labels, num_codes=num_codes
+    )
+    state = tf.train.Checkpoint(discriminator=discriminator)
+    state.restore(prefixes[0]).expect_partial()
+    return discriminator.predict(images, batch_size=250, verbose=0)[1:]
+
+
+def report(path: Path, seed: int) -> str:
+    """Draw, measure, and return the tables in Markdown.
+
+    Raises:
+        UserError: the file holds no InfoGAN of MNIST.
+    """
+    generator, stored = load(path)
+    check_use(path, stored, inputs=4)
+    require_mnist(generator)
+    inputs = data.sample_inputs(generator, COUNT, None, seed)
+    categories, *codes = [array.numpy() for array in inputs[1:]]
+    categories = categories.argmax(axis=1)
+    images = gan.draw_images(generator, inputs)
+    counts = confusion(categories, classify(images)[1].argmax(axis=1))
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    rows = [[c, *(f"{share:.3f}" for share in row)] for c, row in enumerate(shares)]
+    told = len(set(shares.argmax(axis=1)))
+    pure = f"purity {purity(counts):.3f}; {told} different digits are the most frequent of one"
+    parts = [markdown(["category", *range(DIGITS)], rows), f"{pure}; {COUNT} images, seed {seed}"]
+
+    rows = []
+    recovered = recover(path, generator, images)
+    for i, code in enumerate(codes):
+        measures = shape_measures(images[..., 0])
+        if recovered:
+            measures = {"recovered": recovered[i + 1][:, 0]} | measures
+        for name, values in measures.items():
+            each = rank_correlations(code[:, 0], values, categories)
+            cells = np.mean(each), min(each), max(each)
+            rows.append([f"code {i + 1}", name, *(f"{cell:.2f}" for cell in cells)])
+    parts.append(markdown(["", "of the image", "mean", "lowest", "highest"], rows, left=2))
+    if recovered:
+        right = np.mean(recovered[0].argmax(axis=1) == categories)
+        parts.append(f"Q recovers the category of {right:.1%} of the images")
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    """Read the flags, and print."""
+    parser = OneLineParser(__doc__)
+    parser.add_argument("generator", type=Path, help="an InfoGAN's .h5 or .keras file")
+    parser.add_argument("--seed", type=int, default=1, help="of the images (%(default)s)")
+    args = parser.parse_args()
+    try:
+        print(report(args.generator, args.seed))
+    except UserError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()
