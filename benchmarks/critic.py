@@ -8,7 +8,7 @@ on, with the draws that the run itself got:
 
 - critic_loss, generator_loss: means over the last 50 steps, as in a run's history.
 - real, fake: mean D(x) and mean D(g(z)) of 1,024 images.
-- saturated: the share of the critic's weights at their bounds.
+- saturated: the share of the critic's weights within 1% of their bounds.
 - real_gradient, fake_gradient: the norms of the gradients of mean D(x) and of mean D(g(z)) by the
   critic's weights, means over batches of 64; joint_gradient: of their difference, the only one that
   the paper's critic follows.
@@ -80,8 +80,7 @@ def measures(models, probe: data.Sampler, clip_value: float) -> list[float]:
         real, fake = map(flat, gradients)
         scores.append([float(mean) for mean in means])
         norms.append([np.linalg.norm(gradient) for gradient in (real, fake, real - fake)])
-    # a clipped weight is exactly at its bound
-    saturated = np.mean(np.abs(flat(critic.trainable_variables)) >= np.float32(clip_value))
+    saturated = np.mean(np.abs(flat(critic.trainable_variables)) >= 0.99 * clip_value)
     average = np.sqrt(sum(tf.reduce_sum(v) for v in critic.optimizer.velocities))
     return [*np.mean(scores, axis=0), saturated, *np.mean(norms, axis=0), average]
 
