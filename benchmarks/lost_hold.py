@@ -1,6 +1,6 @@
 """Say whether and when WGAN runs lost hold, from their losses alone.
 
-    python3 -m benchmarks.lost_hold pretrained/wgan_mnist_history.csv wgan_torch/losses.csv
+    python3 -m benchmarks.lost_hold pretrained/wgan_mnist_seed1_history.csv wgan_torch/losses.csv
 
 A run **loses hold** at the first step, from 10,000 on, at which the critic's loss outgrows its
 past: its mean over the last 50 steps is, without the sign, more than 20 times the median of those

@@ -20,7 +20,7 @@ def run(peaks):
 
 
 def test_the_run_that_lost_hold_is_found():
-    with open(ROOT / "pretrained" / "wgan_mnist_history.csv", newline="") as file:
+    with open(ROOT / "pretrained" / "wgan_mnist_seed1_history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     steps, losses = ([float(row[key]) for row in rows] for key in ("step", "discriminator_loss"))
     verdict = lost_hold.judge(steps, losses)
