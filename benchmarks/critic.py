@@ -21,6 +21,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+from benchmarks.lost_hold import WINDOW
 from lib import data, keras2
 from lib.plumbing.tf import keras, tf
 from lib.program.flags import OneLineParser, whole_number
@@ -30,7 +31,7 @@ from lib.training.distribute import compile_step
 import numpy as np
 
 SCRIPT = Namespace(**runpy.run_path(str(Path(__file__).parents[1] / "wgan-mnist.py")))
-COUNT, WINDOW = 1024, 50
+COUNT = 1024
 COLUMNS = (
     *("step", "critic_loss", "generator_loss", "real", "fake", "saturated"),
     *("real_gradient", "fake_gradient", "joint_gradient", "average"),
@@ -60,6 +61,7 @@ def flat(variables) -> np.ndarray:
     return np.concatenate([np.ravel(variable) for variable in variables])
 
 
+@tf.function  # eagerly TensorFlow 2.21 sums the biases' gradients in bfloat16
 def measure(models, draw):
     """Return mean D(x), mean D(g(z)), and their gradients by the critic's weights."""
     generator, critic, _ = models
@@ -72,11 +74,9 @@ def measure(models, draw):
 def measures(models, probe: data.Sampler, clip_value: float) -> list[float]:
     """Return what the columns from `real` on say of a critic."""
     critic = models[1]
-    # not eagerly: there TensorFlow 2.21 sums the biases' gradients in bfloat16
-    graph = tf.function(measure)
     scores, norms = [], []
     for _ in range(COUNT // probe.batch_size):
-        means, gradients = graph(models, probe)
+        means, gradients = measure(models, probe)
         real, fake = map(flat, gradients)
         scores.append([float(mean) for mean in means])
         norms.append([np.linalg.norm(gradient) for gradient in (real, fake, real - fake)])
@@ -102,13 +102,13 @@ def main() -> None:
     keras.config.set_dtype_policy(params.precision)
     models = SCRIPT.build_models(params, dataset)
     keras2.build_for_training(*models[1:])
-    draw = data.Sampler(params, dataset)
+    draw, probe = (data.Sampler(params, dataset) for _ in range(2))
     take_step = compile_step(gan_step, models, draw, params)
     writer = csv.writer(sys.stdout)
     writer.writerow(COLUMNS)
 
     def row(step, *losses):
-        probe = data.Sampler(params, dataset)  # always the same draws
+        probe.rng.reset_from_seed(params.seed)  # always the same draws
         cells = [*losses, *measures(models, probe, params.clip_value)]
         writer.writerow([step, *(f"{cell:.5g}" for cell in cells)])
         sys.stdout.flush()

@@ -123,10 +123,9 @@ def report(path: Path, seed: int) -> str:
 
     rows = []
     recovered = recover(path, generator, images)
+    shapes = shape_measures(images[..., 0])
     for i, code in enumerate(codes):
-        measures = shape_measures(images[..., 0])
-        if recovered:
-            measures = {"recovered": recovered[i + 1][:, 0]} | measures
+        measures = ({"recovered": recovered[i + 1][:, 0]} if recovered else {}) | shapes
         for name, values in measures.items():
             each = rank_correlations(code[:, 0], values, categories)
             cells = np.mean(each), min(each), max(each)
