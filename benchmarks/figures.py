@@ -22,6 +22,11 @@ CURVES = {
     "recall": "recall",
     "total_variation": "total variation of the digits' shares",
 }
+CRITIC = {
+    "real_gradient": "gradient of mean D(x)",
+    "joint_gradient": "of mean D(x) - mean D(g(z))",
+    "average": "RMSprop's sqrt(v)",
+}
 SIDE = 28
 SMALLEST = 1e-3  # of WGAN's estimates: what is nearer to 0, or negative, is drawn linearly
 
@@ -87,6 +92,23 @@ def estimate_against_distance(folder: Path) -> str:
         f"rank correlation of its estimate with the Fréchet distance {found:.2f}, "
         f"over {len(rows)} points from step {first} to {last}"
     )
+
+
+def plot_critic(table: Path, path: Path) -> None:
+    """Draw what `benchmarks.critic` measured along a run."""
+    rows = np.genfromtxt(table, delimiter=",", names=True)
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    norms, shares = figure.subplots(1, 2)
+    for column, label in CRITIC.items():
+        norms.plot(rows["step"], rows[column], ".-", label=label)
+    norms.set(yscale="log", title="norms")
+    shares.plot(rows["step"], rows["saturated"], ".-", color="tab:red")
+    shares.set(ylim=(0, 1), title="share of weights within 1% of their bounds")
+    norms.legend(loc="center right", fontsize=8)
+    for axes in norms, shares:
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=100)
 
 
 def plot_grids(folders: dict[str, Path], path: Path, columns: int = 6) -> None:
