@@ -1,14 +1,14 @@
 """InfoGAN, which discovers categories and codes, on MNIST. It is not the chapter's.
 
-The generator takes a category c1 of ten and two codes c2, c3 beside the noise, and nobody tells it
-what they mean: no labels are used. The discriminator has to recover them from what was drawn, by
-heads Q, and both networks learn to make that possible. That bounds the mutual information of codes
-and images from below (eq. 4 and 5), so that each code comes to change something that can be seen:
+The generator takes a category of ten and two codes beside the noise, together c, and nobody tells
+it what they mean: no labels are used. The discriminator has to recover them from what was drawn, by
+heads Q, and both networks learn to make that possible. That bounds the mutual information of c and
+images from below (eq. 4 and 5), so that each code comes to change something that can be seen:
 
     min_G,Q max_D V(D, G) - lambda L_I(G, Q),   L_I = E log Q(c|g(z, c)) + H(c)
 
 Chen, Duan, Houthooft, Schulman, Sutskever and Abbeel: InfoGAN, 2016, arXiv:1606.03657. Networks,
-optimizers, data and noise are those of acgan-mnist.py. The heads of c2 and c3 are sigmoids, so
+optimizers, data and noise are those of acgan-mnist.py. The heads of the codes are sigmoids, so
 these are uniform in [0, 1); a Gaussian of fixed variance makes their -log Q a squared error.
 
 train:   python3 infogan-mnist.py
@@ -23,10 +23,10 @@ parser.add_hyperparameter("--lr", 2e-4, "discriminator's learning rate; generato
 parser.add_hyperparameter("--decay", 6e-8, "rate / (1 + decay * step); generator's: half of it")
 parser.add_hyperparameter("--batch-size", 64, "images a batch, real and as many fake")
 parser.add_hyperparameter("--latent-size", 100, "width of the noise")
-parser.add_hyperparameter("--num-categories", 10, "values of c1 (the paper's, for ten digits)")
-parser.add_hyperparameter("--category-weight", 1.0, "lambda of c1 (the paper's)")
-# 1 / (2 sigma^2) of a Gaussian of unit variance, times lambda 1
-parser.add_hyperparameter("--code-weight", 0.5, "of the squared error of c2 and of c3")
+parser.add_hyperparameter("--num-categories", 10, "how many (the paper's, for ten digits)")
+parser.add_hyperparameter("--category-weight", 1.0, "its lambda (the paper's)")
+# 1 / (2 sigma^2), lambda 1: sigma 1 in the paper's code, for codes in (-1, 1), is 1/2 in [0, 1)
+parser.add_hyperparameter("--code-weight", 2.0, "of the squared error of each code")
 
 parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seconds to import
 
@@ -52,14 +52,21 @@ def build_models(params, dataset):
     discriminator = gan.discriminator(images, num_labels=params.num_categories, num_codes=2)
     loss = ["binary_crossentropy", "categorical_crossentropy", "mse", "mse"]
     weights = [1.0, params.category_weight, params.code_weight, params.code_weight]
+    accuracy = [["accuracy"], ["accuracy"], [], []]
     # RMSprop as Keras 2 has it: rho 0.9, and division by sqrt(v) + 1e-7
     discriminator.compile(
-        loss=loss, loss_weights=weights, optimizer=RMSprop(params.lr, params.decay)
+        loss=loss,
+        loss_weights=weights,
+        optimizer=RMSprop(params.lr, params.decay),
+        weighted_metrics=accuracy,
     )
     # generator, then discriminator, of which only the generator's weights are trainable here
     adversarial = Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
-        loss=loss, loss_weights=weights, optimizer=RMSprop(params.lr / 2, params.decay / 2)
+        loss=loss,
+        loss_weights=weights,
+        optimizer=RMSprop(params.lr / 2, params.decay / 2),
+        weighted_metrics=accuracy,
     )
     return generator, discriminator, adversarial
 
@@ -68,14 +75,14 @@ def gan_step(models, draw, params):
     """Take one update of discriminator and Q, then one of the generator."""
     generator, discriminator, adversarial = models
     real, fake = tf.ones((draw.batch_size, 1)), tf.zeros((draw.batch_size, 1))
-    # one batch, real images (1.0) and fake ones (0.0). Q judges the fakes alone, by weights: 0 for
-    # real images, 2 for fakes, as Keras divides by the whole batch
+    # one batch, real images (1.0) and fake ones (0.0); Q judges the fakes alone, by weights 0 and 1.
+    # Keras divides by the whole batch: this is half of V and half of lambda L_I
     noise, codes = draw.noise(), draw.codes(params.num_categories)
     # inference mode, as in acgan-mnist.py
     x = tf.concat([draw.images(), generator([noise, *codes], training=False)], axis=0)
     y = tf.concat([real, fake], axis=0)
     recovered = [tf.concat([tf.zeros_like(code), code], axis=0) for code in codes]
-    weights = [tf.ones_like(y)] + 3 * [2 * (1 - y)]
+    weights = [tf.ones_like(y)] + 3 * [1 - y]
     discriminator.train_step((x, (y, *recovered), weights))
     # the generator alone: fresh noise and codes, to be taken for real and recovered
     noise, codes = draw.noise(), draw.codes(params.num_categories)

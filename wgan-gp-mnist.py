@@ -14,7 +14,7 @@ sample:  python3 wgan-gp-mnist.py --generator=wgan_gp_mnist.h5
 
 from lib.program.flags import Parser
 
-# The paper's letters and values, but for the steps, which are the chapter's.
+# The paper's letters and values, but for steps and noise, which are the chapter's.
 parser = Parser(__doc__, model_name="wgan_gp_mnist")
 parser.add_hyperparameter("--train-steps", 40000, "updates of the generator")
 parser.add_hyperparameter("--lr", 1e-4, "alpha: Adam's learning rate, of both optimizers")
@@ -79,7 +79,7 @@ def critic_step(models, draw, params):
     between = epsilon * x + (1 - epsilon) * fakes
     with tf.GradientTape() as tape:
         scores = critic(tf.concat([x, fakes], axis=0), training=True)
-        real, fake = tf.split(tf.cast(scores, tf.float32), 2)
+        real, fake = tf.split(scores, 2)
         estimate = tf.reduce_mean(real) - tf.reduce_mean(fake)
         penalty = gradient_penalty(critic, between)
         loss = -estimate + params.penalty_weight * penalty

@@ -9,7 +9,8 @@ they are, and prints
   correlation of code and measure; then its mean over the categories, and the lowest and the highest.
 
 Where the run's folder lies beside the generator, the heads Q are read from its newest checkpoint:
-how often they recover the category, and the rank correlations of code and recovered code.
+how often they recover the category, the rank correlations of code and recovered code, and the
+purity of the categories that they find in MNIST's test images (the paper's error is 1 less that).
 """
 
 from pathlib import Path
@@ -80,8 +81,8 @@ def rank_correlations(a: np.ndarray, b: np.ndarray, categories: np.ndarray) -> l
     ]
 
 
-def recover(path: Path, generator: keras.Model, images: np.ndarray) -> list[np.ndarray] | None:
-    """Return what the heads Q of a run say of images: probabilities of the categories, and codes.
+def read_q(path: Path, generator: keras.Model) -> keras.Model | None:
+    """Return the discriminator of a run; its outputs but for the first are those of the heads Q.
 
     Args:
         path: of the generator, whose run's folder has the same name.
@@ -94,11 +95,11 @@ def recover(path: Path, generator: keras.Model, images: np.ndarray) -> list[np.n
         return None
     _, num_labels, num_codes = data.input_widths(generator)
     discriminator = gan.discriminator(
-        keras.Input(images.shape[1:]), num_labels=num_labels, num_codes=num_codes
+        keras.Input(generator.output_shape[1:]), num_labels=num_labels, num_codes=num_codes
     )
     state = tf.train.Checkpoint(discriminator=discriminator)
-    state.restore(prefixes[0]).expect_partial()
-    return discriminator.predict(images, batch_size=250, verbose=0)[1:]
+    state.restore(prefixes[0]).expect_partial()  # it holds the generator, too
+    return discriminator
 
 
 def report(path: Path, seed: int) -> str:
@@ -118,11 +119,12 @@ def report(path: Path, seed: int) -> str:
     shares = counts / counts.sum(axis=1, keepdims=True)
     rows = [[c, *(f"{share:.3f}" for share in row)] for c, row in enumerate(shares)]
     told = len(set(shares.argmax(axis=1)))
-    pure = f"purity {purity(counts):.3f}; {told} different digits are the most frequent of one"
+    pure = f"purity {purity(counts):.3f}; {told} different digits lead a category"
     parts = [markdown(["category", *range(DIGITS)], rows), f"{pure}; {COUNT} images, seed {seed}"]
 
     rows = []
-    recovered = recover(path, generator, images)
+    q = read_q(path, generator)
+    recovered = q.predict(images, batch_size=250, verbose=0)[1:] if q else None
     shapes = shape_measures(images[..., 0])
     for i, code in enumerate(codes):
         measures = ({"recovered": recovered[i + 1][:, 0]} if recovered else {}) | shapes
@@ -134,6 +136,10 @@ def report(path: Path, seed: int) -> str:
     if recovered:
         right = np.mean(recovered[0].argmax(axis=1) == categories)
         parts.append(f"Q recovers the category of {right:.1%} of the images")
+        x_test, y_test = data.load_test()
+        found = q.predict(x_test / np.float32(255), batch_size=250, verbose=0)[1].argmax(axis=1)
+        pure = purity(confusion(found, y_test.argmax(axis=1)))
+        parts.append(f"purity of the categories that it finds in MNIST's test images: {pure:.3f}")
     return "\n\n".join(parts)
 
 

@@ -149,8 +149,11 @@ def step(name, precision, batch_size, variant, seed):
         """Return the loss of scores of images, the last of which were drawn from inputs."""
         source, (category, codes) = outputs[:, 0], outputs[-batch_size:, 1:].split((10, 2), dim=1)
         loss = F.binary_cross_entropy_with_logits(source, real)
-        loss = loss + F.cross_entropy(category, inputs[:, 100:110])
-        return loss + 0.5 * 2 * F.mse_loss(torch.sigmoid(codes), inputs[:, 110:])
+        codes_loss = 2 * 2 * F.mse_loss(torch.sigmoid(codes), inputs[:, 110:])  # two codes' mean
+        # of real and fake images half of V, so half of lambda L_I
+        return loss + batch_size / len(outputs) * (
+            F.cross_entropy(category, inputs[:, 100:110]) + codes_loss
+        )
 
     def infogan_step():
         real = torch.cat([torch.ones(batch_size), torch.zeros(batch_size)])

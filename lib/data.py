@@ -290,6 +290,11 @@ class InputWidths(NamedTuple):
     num_labels: int
     num_codes: int
 
+    @property
+    def word(self) -> str:
+        """What a label is: InfoGAN's categories are discovered, and may be no digits."""
+        return "category" if self.num_codes else "digit"
+
 
 def input_widths(generator) -> InputWidths:
     """Return the widths of the inputs of a generator, as `gan.generator` builds it."""
@@ -313,7 +318,7 @@ def sample_inputs(
         class_label: the one digit (or category) to draw; None draws random ones.
         seed: of noise and digits.
         interpolate: each row of the grid walks in equal steps from one random point of the
-            latent space to another, its digit held.
+            latent space to another, its digit held, its codes 0.5 where none is given.
         codes: InfoGAN's two, in [0, 1]; None draws them for each image. One that is None sweeps
             from 0 to 1, the first along the grid's columns, the second along its rows, and
             neither noise nor category changes on the way.
@@ -344,13 +349,14 @@ def sample_inputs(
         labels = tf.one_hot([class_label] * count, num_labels)
     if interpolate:
         labels = tf.repeat(labels[:rows], cols, axis=0)[:count]
+        codes = [0.5 if code is None else code for code in codes or num_codes * [None]]
     if codes is None or not num_codes:
         return [noise, labels, *(rng.uniform([count, 1]) for _ in range(num_codes))]
 
     row, col = np.divmod(np.arange(count), cols)
     ramps = np.linspace(0, 1, cols)[col], np.linspace(0, 1, rows)[row]
     swept = [code is None for code in codes]
-    if any(swept) and not interpolate:
+    if any(swept):
         same = np.zeros_like(row) if all(swept) else row if swept[0] else col
         noise, labels = tf.gather(noise, same), tf.gather(labels, same)
     given = [

@@ -289,9 +289,8 @@ def test_generator(
     words = [model_name]
     words += ["interpolated"] * interpolate
     if class_label is not None:
-        what = "category" if len(inputs) > 2 else "digit"
         label = classes[class_label] if classes else class_label
-        words.append(re.sub(r"\W+", "_", f"{what}{label}"))
+        words.append(re.sub(r"\W+", "_", f"{data.input_widths(generator).word}{label}"))
     words += [f"code{n}_{code:g}" for n, code in enumerate(codes, 1) if code is not None]
     words += [f"{count}"] * (count != 16)
     path = Path(output_dir, "_".join([*words, f"seed{seed}.png"]))

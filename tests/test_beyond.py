@@ -76,7 +76,7 @@ def models():
 
 
 def test_the_discriminators_loss_is_the_sum_by_hand(models):
-    """Q's losses are means over the fakes alone, with their weights."""
+    """Q judges the fakes alone; all is divided by the whole batch."""
     (generator, discriminator, adversarial), draw, params = models
     before = discriminator.get_weights()
     again = data.Sampler(params, draw.dataset)
@@ -84,9 +84,9 @@ def test_the_discriminators_loss_is_the_sum_by_hand(models):
     x = tf.concat([again.images(), generator([noise, *codes], training=False)], axis=0)
     source, category, *recovered = (output.numpy() for output in discriminator(x))
     expected = -np.log(source[:4]).mean() / 2 - np.log(1 - source[4:]).mean() / 2
-    expected -= (codes[0].numpy() * np.log(category[4:])).sum(axis=1).mean()
+    expected -= (codes[0].numpy() * np.log(category[4:])).sum(axis=1).mean() / 2
     for code, head in zip(codes[1:], recovered, strict=True):
-        expected += 0.5 * np.square(code.numpy() - head[4:]).mean()
+        expected += 2 * np.square(code.numpy() - head[4:]).mean() / 2
     metrics = infogan.gan_step((generator, discriminator, adversarial), draw, params)
     assert float(metrics["discriminator_loss"]) == pytest.approx(float(expected), rel=1e-4)
     assert any((a != b).any() for a, b in zip(before, discriminator.get_weights(), strict=True))
@@ -115,6 +115,11 @@ def test_category_and_codes(tmp_path, monkeypatch, capsys, models):
     noise, _, *codes = data.sample_inputs(generator, 16, None, seed=1, codes=(0.25, 1.0))
     assert len(np.unique(noise.numpy()[:, 0])) == 16
     assert [np.unique(code).tolist() for code in codes] == [[0.25], [1.0]]
+    noise, _, *codes = data.sample_inputs(
+        generator, 16, None, seed=1, interpolate=True, codes=(None, 1.0)
+    )
+    assert len(np.unique(noise.numpy()[:, 0])) == 16
+    assert [np.unique(code).tolist() for code in codes] == [[0.5], [1.0]]
     path = gan.plot_images(
         generator, noise, labels, codes, step=1, model_name=str(tmp_path / "drawn")
     )

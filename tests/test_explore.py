@@ -165,18 +165,21 @@ def test_save(explorer, generator, tmp_path):
     if digit:
         click(explorer.digits[digit].ax)
     click(explorer.grid.axes, 0.4, 0.9)
+    for slider in explorer.code_sliders[:1]:
+        drag(slider, 0.45, 0.8)
     for value in 0.7, 0.6:
         drag(explorer.sliders[0], 0.45, value)
         click(explorer.actions[-1].ax)
-    stem = "explore_digit3" if digit else "explore"
+    word = "category" if explorer.code_sliders else "digit"
+    stem = f"explore_{word}3" if digit else "explore"
     names = [f"{stem}_{number}.{kind}" for number in ("001", "002") for kind in ("npy", "png")]
     assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == names
     pictures = []
     for path in sorted((tmp_path / "saved").glob("*.png")):
         picture = np.asarray(Image.open(path), int)
         assert picture.shape == (10 * SIDE, 10 * SIDE)
-        noise = np.load(path.with_suffix(".npy"))
-        images = drawn(generator, noise, digit)
+        noise, codes = np.split(np.load(path.with_suffix(".npy")), [12], axis=1)
+        images = drawn(generator, noise, digit, codes[0])
         np.testing.assert_allclose(picture[::10, ::10], images[0], atol=1)
         pictures.append(picture)
     np.testing.assert_allclose(

@@ -115,7 +115,8 @@ class Explorer:
         classes: list = (),
     ):
         self.figure, self.folder = figure, Path(folder)
-        self.latent_size, self.num_labels, num_codes = data.input_widths(generator)
+        self.widths = data.input_widths(generator)
+        self.latent_size, self.num_labels, num_codes = self.widths
         self.directions = latent_directions(generator, NUM_SLIDERS - num_codes)
         self.generator = generator
         self.generate = tf.function(partial(generator, training=False))
@@ -206,14 +207,16 @@ class Explorer:
             slider.reset()
 
     def save(self, _event) -> None:
-        """Save the large digit, ten times its size, and its moved noise, (1, latent_size).
+        """Save the large digit, ten times its size, and its moved noise, (1, latent_size), behind
+        which stand an InfoGAN's codes.
 
-        The names have the digit and the first number that is free.
+        The names have the digit (or category) and the first number that is free.
         """
-        digit = f"_digit{self.digit}" if self.digits else ""
+        digit = f"_{self.widths.word}{self.digit}" if self.digits else ""
         names = (f"explore{digit}_{number:03}" for number in count(1))
         picture = Image.fromarray(enlarge(to_uint8(self.large.get_array()), 10))
-        noise = self.moved_noise()[[self.chosen]]
+        codes = [slider.val for slider in self.code_sliders]
+        noise = np.append(self.moved_noise()[[self.chosen]], np.float32([codes]), axis=1)
         try:
             taken = {path.stem for path in self.folder.glob("explore*")}
             name = next(name for name in names if name not in taken)

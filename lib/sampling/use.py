@@ -30,7 +30,8 @@ def use_generator(params: Namespace, inputs: int) -> None:
     path = Path(params.generator)
     generator, stored = load(path)
     check_use(path, stored, inputs)
-    digit = digit_of(params.digit, stored)
+    label_word = data.input_widths(generator).word
+    digit = digit_of(params.digit, stored, label_word)
     picture = Path(params.output_dir, "test_outputs", path.stem)  # what files' names begin with
     against_mnist = params.evaluate or params.neighbors
     if against_mnist and stored.source and not params.against_mnist:
@@ -39,7 +40,7 @@ def use_generator(params: Namespace, inputs: int) -> None:
             "add --against-mnist if that is what you want"
         )
     if params.neighbors:
-        word = "" if digit is None else f"digit{params.digit}_"
+        word = "" if digit is None else f"{label_word}{params.digit}_"
         name = picture.with_name(f"{picture.name}_neighbors_{word}seed{params.seed}.png")
         pictures.show(draw_neighbors(generator, name, digit, params.seed))
     elif params.evaluate:
@@ -55,8 +56,8 @@ def use_generator(params: Namespace, inputs: int) -> None:
         draw(generator, picture, params, digit, stored.classes)
 
 
-def digit_of(text: str | None, stored: Stored) -> int | None:
-    """Return which of a generator's labels a text names, as its data did.
+def digit_of(text: str | None, stored: Stored, word: str) -> int | None:
+    """Return which of a generator's labels a text names, as its data did; `word` is what they are.
 
     Raises:
         UserError: it names none.
@@ -66,8 +67,7 @@ def digit_of(text: str | None, stored: Stored) -> int | None:
     names = [str(name) for name in stored.classes or range(stored.widths[1])]
     if text not in names:
         choice = ", ".join(names) if len(names) <= 30 else f"{names[0]} to {names[-1]}"
-        what = "category" if stored.widths[2:] else "digit"
-        raise UserError(f"{what} {text} is unknown here: choose from {choice}")
+        raise UserError(f"{word} {text} is unknown here: choose from {choice}")
     return names.index(text)
 
 
