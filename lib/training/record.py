@@ -6,6 +6,7 @@ import csv
 import math
 import time
 from pathlib import Path
+from statistics import median
 
 from lib.pictures import encode_gif
 from lib.plumbing.files import atomic, write
@@ -105,16 +106,17 @@ def write_table(history: list[dict[str, float]], path: Path) -> None:
 
 
 def plot_losses(history: list[dict[str, float]], path: Path) -> None:
-    """Draw every loss of the history over the steps, and WGAN's estimate of the distance."""
+    """Draw all losses of the history over the steps, WGANs' estimates of the distance, penalties."""
     figure = Figure(layout="constrained")
     axes = figure.subplots()
     steps = [row["step"] for row in history]
     for name in history[0]:
-        if name.endswith(("loss", "estimate")):
+        if name.endswith(("loss", "estimate", "penalty")):
             style = {"linewidth": 1, "marker": "." if len(steps) == 1 else None}
             axes.plot(steps, [row.get(name) for row in history], label=name, **style)
     if "wasserstein_estimate" in history[0]:  # it falls from 100 to 0.001, and may be negative
-        axes.set_yscale("symlog", linthresh=1e-3)
+        usual = median(abs(row["wasserstein_estimate"]) for row in history)
+        axes.set_yscale("symlog", linthresh=usual or 1)
     axes.set(xlabel="step")
     axes.legend()
     axes.grid(alpha=0.3)
