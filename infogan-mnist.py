@@ -23,7 +23,7 @@ parser.add_hyperparameter("--lr", 2e-4, "discriminator's learning rate; generato
 parser.add_hyperparameter("--decay", 6e-8, "rate / (1 + decay * step); generator's: half of it")
 parser.add_hyperparameter("--batch-size", 64, "images a batch, real and as many fake")
 parser.add_hyperparameter("--latent-size", 100, "width of the noise")
-parser.add_hyperparameter("--num-categories", 10, "how many categories (the paper's ten, for digits)")
+parser.add_hyperparameter("--num-categories", 10, "how many categories (the paper's)")
 parser.add_hyperparameter("--category-weight", 1.0, "lambda of the category (the paper's)")
 # 1 / (2 sigma^2), lambda 1: sigma 1 in the paper's code, for codes in (-1, 1), is 1/2 in [0, 1)
 parser.add_hyperparameter("--code-weight", 2.0, "of the squared error of each code")
