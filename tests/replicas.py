@@ -143,7 +143,7 @@ def on_two(folder):
         "averages": averages(),
         "draws": draws(),
         "uneven": uneven(),
-        "scripts": scripts(folder, "wgan", "acgan", "wgan-gp"),
+        "scripts": scripts(folder, "wgan", "acgan", "wgan-gp", "infogan"),
     }
 
 

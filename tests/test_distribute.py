@@ -85,8 +85,8 @@ def test_a_batch_that_cannot_be_split_is_refused(on_two):
 
 def test_scripts_train_on_devices_of_one_machine(on_two):
     folder, found_there = on_two
-    assert found_there["scripts"] == [0, 0, 0]
-    for name in "wgan_own", "acgan_own", "wgan_gp_own":
+    assert found_there["scripts"] == [0, 0, 0, 0]
+    for name in "wgan_own", "acgan_own", "wgan_gp_own", "infogan_own":
         facts = json.loads((folder / name / "run.json").read_text())
         assert len(facts["machine"]["devices"]) == 2
         assert facts["ended"]
