@@ -139,7 +139,8 @@ def plot_ends(runs: list[str], path: Path) -> None:
     """
     names = [row.split() for row in runs]
     columns = max(map(len, names))
-    figure = Figure(figsize=(1.6 * columns, 1.9 * len(runs)), layout="constrained")
+    side = plt.imread(sample_grids(Path(names[0][0]))[-1]).shape[1] / 150  # inches, by its images
+    figure = Figure(figsize=(side * columns, (side + 0.3) * len(runs)), layout="constrained")
     for axes, row in zip(figure.subplots(len(runs), columns, squeeze=False), names, strict=True):
         for place in axes[len(row) :]:
             place.remove()
