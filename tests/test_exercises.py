@@ -82,7 +82,7 @@ def test_all_grids_beside_each_other(tmp_path, monkeypatch):
     names = {run_of(flags) for _, flags in commands(PAGE)}
     for name in names:
         (tmp_path / name).mkdir()
-        (tmp_path / name / "00002.png").write_bytes(pictures.encode(np.ones((4, 8, 8, 1))))
+        (tmp_path / name / "00002.png").write_bytes(pictures.encode(np.ones((16, 28, 28, 1))))
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r'^ {4}python3 -c "(.*)"$', PAGE, re.MULTILINE)
     assert {*re.findall(r"[a-z]+_[a-z]+(?=[ '])", code)} == names
