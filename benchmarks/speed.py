@@ -17,12 +17,13 @@ from statistics import median
 from benchmarks import contenders, flops
 from benchmarks.tables import markdown
 from lib.program.flags import OneLineParser, whole_number
+from lib.program.main import has_bfloat16
 from lib.training.folder import processor
 
 CHAPTER = ("dcgan", "cgan", "wgan", "lsgan", "acgan")  # has listings of these, for Keras 2
 GANS = (*CHAPTER, "wgan-gp", "infogan")
 TORCH_GANS = ("wgan", "lsgan", "wgan-gp", "infogan")
-PRECISIONS = ("float32", "mixed_bfloat16")
+PRECISIONS = ("float32", "mixed_bfloat16") if has_bfloat16() else ("float32",)
 PACKAGES = ("tensorflow", "keras", "tf_keras", "numpy", "torch")
 PRODUCT = 2 * contenders.MATRIX_SIDE**3  # operations of a product of two matrices
 TURN_SECONDS = 1.0
@@ -87,12 +88,11 @@ def main_rows(name: str, batch_size: int, rounds: int) -> list[list]:
     peaks = [field.pop(f"matmul, {precision}") for precision in PRECISIONS]
     ours = [field[f"ours, {precision}"] for precision in PRECISIONS]
     operations = flops.of_step(name, batch_size)
-    speeds = [f"{PRODUCT / median(peak.seconds) / 1e9:.0f}" for peak in peaks]
-    print(
-        f"{name}: {operations / 1e9:.1f} GFLOP a step; "
-        f"matmul {speeds[0]} GFLOP/s in float32, {speeds[1]} in bfloat16",
-        flush=True,
-    )
+    speeds = [
+        f"{PRODUCT / median(peak.seconds) / 1e9:.0f} GFLOP/s in {precision}"
+        for precision, peak in zip(PRECISIONS, peaks, strict=True)
+    ]
+    print(f"{name}: {operations / 1e9:.1f} GFLOP a step; matmul {', '.join(speeds)}", flush=True)
     # The fastest PyTorch in each precision stands for it.
     for precision in PRECISIONS:
         torches = [label for label in field if "PyTorch" in label and precision in label]
@@ -147,8 +147,9 @@ def compare(args: argparse.Namespace) -> None:
     if not find_spec("torch"):
         print("PyTorch is left out: pip install torch==2.13.0 brings it in")
     rows = [row for name in args.gans for row in main_rows(name, args.batch_size, args.rounds)]
-    heads = ["GAN", "contender", "ms a step", "real images a second", "time to ours, float32"]
-    heads += ["time to ours, bfloat16", "share of matmul's speed", "first step, s", "memory, GB"]
+    heads = ["GAN", "contender", "ms a step", "real images a second"]
+    heads += [f"time to ours, {precision}" for precision in PRECISIONS]
+    heads += ["share of matmul's speed", "first step, s", "memory, GB"]
     print(f"\nBatches of {args.batch_size}:\n\n{markdown(heads, rows, left=2)}")
     smallest, *larger = sizes = sorted({*args.sizes})
     heads = ["GAN", f"batch {smallest}", f"Keras 2, batch {smallest}", "its time to ours"]

@@ -99,6 +99,7 @@ def test_table_of_speed(monkeypatch, capsys):
 
     monkeypatch.setattr(speed, "race", race)
     monkeypatch.setattr(speed, "find_spec", lambda name: None)  # without PyTorch
+    monkeypatch.setattr(speed, "PRECISIONS", ("float32", "mixed_bfloat16"))
     monkeypatch.setattr(flops, "of_step", lambda *_: 0.3 * speed.PRODUCT)
     chapter, *ours = speed.main_rows("lsgan", batch_size=15, rounds=2)
     # 15 images in 5 s; 4 and 2 times as long as ours; 0.3 products in 8 and 2 s

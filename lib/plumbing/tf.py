@@ -6,6 +6,7 @@ TF_CPP_MIN_LOG_LEVEL=0 shows everything.
 """
 
 import os
+import platform
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +16,10 @@ from lib.plumbing.process import environment, stderr_discarded
 with ExitStack() as stack:
     level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")
     stack.enter_context(environment(TF_CPP_MIN_LOG_LEVEL=level))
+    if platform.machine() in ("x86_64", "AMD64"):
+        # TensorFlow leaves oneDNN's kernels off where a processor has AVX2, but not AVX-512
+        onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")
+        stack.enter_context(environment(TF_ENABLE_ONEDNN_OPTS=onednn))
     if level != "0":
         stack.enter_context(stderr_discarded())
     import tensorflow as tf
