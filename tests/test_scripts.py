@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import platform
 import re
 import shlex
 import signal
@@ -33,6 +34,7 @@ from helpers import (
     script,
 )
 from tensorflow import keras
+from tensorflow.python.framework.test_util import IsMklEnabled
 
 
 @pytest.fixture
@@ -180,6 +182,12 @@ def test_settings_of_other_projects_change_nothing(plain, tmp_path, monkeypatch)
     assert (done.returncode, done.stderr) == (0, "")
     assert "not shown" in done.stdout
     assert picture.read_bytes() == before
+
+
+@pytest.mark.skipif("TF_ENABLE_ONEDNN_OPTS" in os.environ, reason="somebody chose")
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="tried on x86 alone")
+def test_onednn_computes_on_every_x86():
+    assert IsMklEnabled()
 
 
 @pytest.mark.parametrize("name", ALL_SCRIPTS)
