@@ -18,7 +18,7 @@ with ExitStack() as stack:
     level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")
     stack.enter_context(environment(TF_CPP_MIN_LOG_LEVEL=level))
     if platform.machine() in ("x86_64", "AMD64"):
-        # TensorFlow leaves it off where a processor has AVX2 alone: 1.6 times as long a step
+        # TensorFlow leaves it off where a processor has AVX2 alone: 1.7 times as long a step
         onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")
         stack.enter_context(environment(TF_ENABLE_ONEDNN_OPTS=onednn))
     if level != "0":
