@@ -67,7 +67,8 @@ def gan_step(models, draw, params):
     # its label
     real_images, real_labels = draw.labelled_images()
     noise, fake_labels = draw.noise(), draw.labels()
-    # inference mode: the listing draws these with `predict`, by moving averages
+    # inference mode: the listing draws these with `predict`, by moving averages. The generator's
+    # own update draws in training mode: at first other images, so that both players can win
     fake_images = generator([noise, fake_labels], training=False)
     x = tf.concat([real_images, fake_images], axis=0)
     y = tf.concat([real, fake], axis=0)

@@ -1,7 +1,8 @@
-"""WGAN-GP, the Wasserstein GAN with gradient penalty, on MNIST. It is not the chapter's.
+"""WGAN-GP, the Wasserstein GAN with gradient penalty, on MNIST. The chapter doesn't have it.
 
-Clipping bounds the slope of WGAN's critic crudely: WGAN's authors call it a terrible way. Here a
-penalty pulls its gradient to norm 1 between real and fake images, as the best critic's has.
+WGAN bounds its critic's slope by clipping the weights, "a clearly terrible way" in the words of its
+authors. WGAN-GP adds a penalty to the critic's loss instead. It pulls the norm of the critic's
+gradient to 1 at images between real and fake ones: the norm that the best critic has there.
 
 Gulrajani, Ahmed, Arjovsky, Dumoulin and Courville: Improved Training of Wasserstein GANs, 2017,
 arXiv:1704.00028, Algorithm 1. Networks, data and noise are those of the chapter's scripts, so
