@@ -88,7 +88,7 @@ def train(models, dataset, params):
     draw = data.Sampler(params, dataset)  # images, with replacement; noise in [-1, 1)
     noise_input, noise_label = draw.noise(16), draw.grid_labels(16)
     plot = partial(gan.plot_images, generator, noise_input, noise_label)
-    train_step = compile_step(gan_step, models, draw, params)  # one graph, on all replicas
+    train_step = compile_step(gan_step, models, draw, params)  # as one graph, on each device
     with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
         gan.print_labels(noise_label, dataset.classes)
         for step in run.steps():

@@ -104,7 +104,7 @@ def train(models, dataset, params):
             gan.plot_images(generator, *grids[name], step=step, model_name=model_name / name)
         return gan.plot_images(generator, *grids["category"], step=step, model_name=model_name)
 
-    train_step = compile_step(gan_step, models, draw, params)  # one graph, on all replicas
+    train_step = compile_step(gan_step, models, draw, params)  # as one graph, on each device
     with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
         for step in run.steps():
             run.log(step, train_step())  # shows, draws, saves what is due

@@ -111,7 +111,7 @@ def train(models, dataset, params):
     generator, _, _ = models
     draw = data.Sampler(params, dataset)  # images, with replacement; noise in [-1, 1)
     plot = partial(gan.plot_images, generator, draw.noise(16))
-    train_step = compile_step(gan_step, models, draw, params)  # one graph, on all replicas
+    train_step = compile_step(gan_step, models, draw, params)  # as one graph, on each device
     with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
         for step in run.steps():
             run.log(step, train_step())  # shows, draws, saves what is due
