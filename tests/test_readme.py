@@ -11,6 +11,7 @@ import pytest
 from helpers import ALL_SCRIPTS, FEW_STEPS, ROOT, apply_hunks, blocks, hunks, main, script
 
 README, CHINESE = ((ROOT / name).read_text() for name in ("README.md", "README.zh-CN.md"))
+PRETRAINED = (ROOT / "pretrained" / "README.md").read_text()
 PAGES = [
     page
     for folder in (".", "docs", "lib", "benchmarks", "pretrained")
@@ -155,7 +156,6 @@ def test_figures_of_results_are_those_of_the_files():
 
 
 def test_figures_of_pretrained_are_those_of_the_files():
-    text = (ROOT / "pretrained" / "README.md").read_text()
     styles = {
         "frechet_distance": ".2f",
         "mnist_score": ".2f",
@@ -168,11 +168,20 @@ def test_figures_of_pretrained_are_those_of_the_files():
         runs, given = found["scores"], found["parameters"]
         columns = [([run[key] for run in runs if key in run], f) for key, f in styles.items()]
         scores = [f"{mean(v):{f}} ± {stdev(v):{f}}" if v else "" for v, f in columns]
-        assert cells(text, f"{stem} ") == scores
+        assert cells(PRETRAINED, f"{stem} ") == scores
         hours = found["steps"] / found["steps_per_second"] / 3600
         how = [str(found["steps"]), str(given["seed"]), given["precision"], f"{hours:.1f}"]
-        assert cells(text, f"`{stem}.h5`")[:4] == how
-        assert found["sha256"] in text
+        assert cells(PRETRAINED, f"`{stem}.h5`")[:4] == how
+        assert found["sha256"] in PRETRAINED
+
+
+def test_commands_of_pretrained_are_those_of_the_files():
+    trained = re.findall(r"^ {4}python3 (\S+)-mnist.py (--seed.*)$", PRETRAINED, re.MULTILINE)
+    assert len(trained) == 3
+    for name, flags in trained:
+        params = vars(parser(name).parse_args(flags.split()))
+        given = facts(name.replace("-", "_"))["parameters"]
+        assert {key: params.get(key, value) for key, value in given.items()} == given
 
 
 def test_the_tests_that_fidelity_names_are_there():
