@@ -175,6 +175,14 @@ def test_figures_of_pretrained_are_those_of_the_files():
         assert found["sha256"] in PRETRAINED
 
 
+def test_the_notebook_shows_the_verdicts_that_readme_tells():
+    notebook = json.loads((ROOT / "docs" / "chapter.ipynb").read_text())
+    texts = [o.get("text", "") for cell in notebook["cells"] for o in cell.get("outputs", [])]
+    shown = dict(re.findall(r"drawn in (\w+) mode: (\S+)", "\n".join(map("".join, texts))))
+    assert f"says {shown['inference']} of 16 fakes drawn in inference mode" in README
+    assert f"{shown['training']} of those" in README
+
+
 def test_commands_of_pretrained_are_those_of_the_files():
     trained = re.findall(r"^ {4}python3 (\S+)-mnist.py (--seed.*)$", PRETRAINED, re.MULTILINE)
     assert len(trained) == 3
