@@ -21,10 +21,11 @@ from benchmarks import figures, tables
 from lib.plumbing.files import atomic
 from lib.plumbing.tf import tf
 from lib.program.flags import OneLineParser, whole_number
-from lib.sampling.load import load
 from lib.scoring import evaluation
 from lib.training import checkpoints
 from lib.training.folder import generator_path, processor
+
+from lib.sampling.load import load
 
 ROOT = Path(__file__).parents[1]
 RUNS = {

@@ -20,12 +20,12 @@ from lib import data, gan
 from lib.plumbing.errors import UserError
 from lib.plumbing.tf import keras, tf
 from lib.program.flags import OneLineParser
-from lib.sampling.load import check_use, load
 from lib.scoring.evaluation import classify, require_mnist
 from lib.scoring.formulas import DIGITS
 from lib.training.checkpoints import found
 
 import numpy as np
+from lib.sampling.load import check_use, load
 from scipy.stats import spearmanr
 
 COUNT = 10_000

@@ -7,11 +7,11 @@ from benchmarks.tables import markdown
 from lib import data
 from lib.pictures import GAP
 from lib.plumbing.tf import tf
-from lib.sampling.load import load
 from lib.training.folder import generator_path, sample_grids
 
 import matplotlib.pyplot as plt
 import numpy as np
+from lib.sampling.load import load
 from matplotlib.figure import Figure
 from PIL import Image
 from scipy.stats import spearmanr

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from benchmarks.tables import markdown, score_table
 from lib.program.flags import OneLineParser
-from lib.sampling.load import load
 from lib.scoring import evaluation
 from lib.training.folder import generator_path
+
+from lib.sampling.load import load
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 SEEDS = range(1, 6)

@@ -13,11 +13,11 @@ from statistics import mean, stdev
 from benchmarks.tables import markdown
 from lib import data
 from lib.program.flags import OneLineParser, whole_number
-from lib.sampling.load import load
 from lib.scoring import evaluation
 from lib.scoring.table import COLUMNS
 
 import numpy as np
+from lib.sampling.load import load
 
 
 def by_half() -> list[dict[str, float]]:

@@ -1,11 +1,10 @@
-"""The training data, what a training step draws from it, and what a generator is fed."""
+"""The training data, and what a training step draws from it."""
 
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipFile
 
-from lib.pictures import grid_shape
 from lib.plumbing.errors import UserError
 from lib.plumbing.files import reading
 from lib.plumbing.tf import tf
@@ -19,6 +18,18 @@ MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64
 MAX_CLASSES = 1000
 MAX_SIDE = 256
 MAX_BYTES = 2**32
+
+
+# The distributions that noise can have: the chapter's, uniform in [-1, 1), and the standard normal.
+NOISES = {
+    "uniform": lambda rng, shape: rng.uniform(shape, -1.0, 1.0),
+    "normal": lambda rng, shape: rng.normal(shape),
+}
+
+
+def label_word(source: str | None) -> str:
+    """Return what a label of the data is called; None stands for MNIST."""
+    return "digit" if source is None else "class"
 
 
 class Dataset(NamedTuple):
@@ -37,12 +48,24 @@ class Dataset(NamedTuple):
     source: str | None = None
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.x_train.shape[1:]
+
+    @property
     def image_size(self) -> int:
         return self.x_train.shape[1]
 
     @property
+    def channels(self) -> int:
+        return self.x_train.shape[3]
+
+    @property
     def num_labels(self) -> int:
         return self.y_train.shape[1]
+
+    @property
+    def label_word(self) -> str:
+        return label_word(self.source)
 
 
 def dataset(x_train, y_train=None, source: str = "an array") -> Dataset:
@@ -204,10 +227,11 @@ class Sampler:
 
     A compiled step can call it. Images stay on the device, in a variable: from a tensor TensorFlow
     gathers bytes on the processor alone. `rng`, the stream's state, is a variable that a checkpoint
-    can hold.
+    can hold: whatever else a step draws at random has to come from it, as by `draw.rng.normal`.
 
     Args:
-        params: seed, batch_size, latent_size.
+        params: seed, batch_size, latent_size; `noise`, one of NOISES, and `image_range`, the values
+            of black and white that the networks are trained on, where these aren't the chapter's.
         dataset: what the images, and the labels of a conditional GAN, are drawn from.
     """
 
@@ -217,6 +241,12 @@ class Sampler:
         strategy = tf.distribute.get_strategy()
         self.batch_size = params.batch_size // strategy.num_replicas_in_sync  # a replica's share
         self.latent_size = params.latent_size
+        self.distribution = getattr(params, "noise", "uniform")
+        self.image_range = getattr(params, "image_range", (0.0, 1.0))
+        if self.distribution not in NOISES:
+            raise UserError(
+                f"noise {self.distribution!r} is unknown: give one of {', '.join(NOISES)}"
+            )
         self.x_train = tf.convert_to_tensor(dataset.x_train)
         if strategy.cluster_resolver is None:  # a cluster exchanges no variables of bytes
             self.x_train = tf.Variable(self.x_train, trainable=False)
@@ -224,7 +254,7 @@ class Sampler:
         self.y_train = None if labels is None else tf.convert_to_tensor(labels)
 
     def images(self) -> tf.Tensor:
-        """Draw real images, uniformly with replacement: float32 (batch, side, side, 1) in [0, 1]."""
+        """Draw real images, uniformly with replacement: float32 (batch, side, side, 1)."""
         return self._images(self._rows())
 
     def labelled_images(self) -> tuple[tf.Tensor, tf.Tensor]:
@@ -233,8 +263,8 @@ class Sampler:
         return self._images(rows), tf.gather(self.y_train, rows)
 
     def noise(self, count: int | None = None) -> tf.Tensor:
-        """Draw noise, uniform in [-1, 1): float32 (count or batch, latent_size)."""
-        return sample_noise(self.rng, count or self.batch_size, self.latent_size)
+        """Draw noise, uniform in [-1, 1) by default: float32 (count or batch, latent_size)."""
+        return sample_noise(self.rng, count or self.batch_size, self.latent_size, self.distribution)
 
     def labels(self) -> tf.Tensor:
         """Draw labels, each equally likely: float32 (batch, num_labels), one-hot."""
@@ -263,138 +293,17 @@ class Sampler:
         return self.rng.uniform([self.batch_size], maxval=len(self.dataset.x_train), dtype=tf.int64)
 
     def _images(self, rows: tf.Tensor) -> tf.Tensor:
-        return tf.image.convert_image_dtype(tf.gather(self.x_train, rows), tf.float32)
+        images = tf.image.convert_image_dtype(tf.gather(self.x_train, rows), tf.float32)
+        low, high = self.image_range
+        return images if (low, high) == (0, 1) else low + (high - low) * images
 
 
-def sample_noise(rng: tf.random.Generator, count: int, latent_size: int) -> tf.Tensor:
-    """Draw noise, uniform in [-1, 1): float32 (count, latent_size)."""
-    return rng.uniform([count, latent_size], -1.0, 1.0)
+def sample_noise(rng: tf.random.Generator, count: int, latent_size: int, noise: str) -> tf.Tensor:
+    """Draw noise of one of NOISES: float32 (count, latent_size)."""
+    return NOISES[noise](rng, (count, latent_size))
 
 
 def sample_labels(rng: tf.random.Generator, count: int, num_labels: int) -> tf.Tensor:
     """Draw labels, each equally likely: float32 (count, num_labels), one-hot."""
     labels = rng.uniform([count], maxval=num_labels, dtype=tf.int64)
     return tf.one_hot(labels, num_labels)
-
-
-class InputWidths(NamedTuple):
-    """The widths of a generator's inputs.
-
-    Attributes:
-        latent_size: of the noise.
-        num_labels: of one-hot labels (ACGAN, CGAN) or categories (InfoGAN); 0 where it takes none.
-        num_codes: how many codes of width 1 it takes (InfoGAN).
-    """
-
-    latent_size: int
-    num_labels: int
-    num_codes: int
-
-    @property
-    def word(self) -> str:
-        """What a label is: InfoGAN's categories are discovered, and may be no digits."""
-        return "category" if self.num_codes else "digit"
-
-
-def input_widths(generator) -> InputWidths:
-    """Return the widths of the inputs of a generator, as `gan.generator` builds it."""
-    latent_size, *others = [tensor.shape[1] for tensor in generator.inputs]
-    return InputWidths(latent_size, others[0] if others else 0, len(others[1:]))
-
-
-def sample_inputs(
-    generator,
-    count: int,
-    class_label: int | None,
-    seed: int,
-    interpolate: bool = False,
-    codes: tuple[float | None, ...] | None = None,
-) -> list[tf.Tensor]:
-    """Draw fresh inputs of a generator.
-
-    Args:
-        generator: of noise, of noise and labels, or of noise, categories and codes.
-        count: how many images are to be drawn.
-        class_label: the one digit (or category) to draw; None draws random ones.
-        seed: of noise and digits.
-        interpolate: each row of the grid walks in equal steps from one random point of the
-            latent space to another, its digit held, its codes 0.5 where none is given.
-        codes: InfoGAN's two, in [0, 1]; None draws them for each image. One that is None sweeps
-            from 0 to 1, the first along the grid's columns, the second along its rows, and
-            neither noise nor category changes on the way.
-
-    Returns:
-        Noise, float32 (count, latent_size); for a generator of labels those, one-hot, float32
-        (count, num_labels); then each code, float32 (count, 1).
-
-    Raises:
-        UserError: class_label is not among the generator's labels.
-    """
-    latent_size, num_labels, num_codes = input_widths(generator)
-    check_digit(class_label, num_labels)
-    rng = tf.random.Generator.from_seed(seed)
-    rows, cols = grid_shape(count)
-    if not interpolate:
-        noise = sample_noise(rng, count, latent_size)
-    else:
-        start, end = tf.split(sample_noise(rng, 2 * rows, latent_size), 2)
-        noise = tf.linspace(start, end, cols, axis=1)
-        noise = tf.reshape(noise, (rows * cols, latent_size))[:count]
-    if not num_labels:
-        return [noise]
-
-    if class_label is None:
-        labels = sample_labels(rng, count, num_labels)
-    else:
-        labels = tf.one_hot([class_label] * count, num_labels)
-    if interpolate:
-        labels = tf.repeat(labels[:rows], cols, axis=0)[:count]
-        codes = [0.5 if code is None else code for code in codes or num_codes * [None]]
-    if codes is None or not num_codes:
-        return [noise, labels, *(rng.uniform([count, 1]) for _ in range(num_codes))]
-
-    row, col = np.divmod(np.arange(count), cols)
-    ramps = np.linspace(0, 1, cols)[col], np.linspace(0, 1, rows)[row]
-    swept = [code is None for code in codes]
-    if any(swept):
-        same = np.zeros_like(row) if all(swept) else row if swept[0] else col
-        noise, labels = tf.gather(noise, same), tf.gather(labels, same)
-    given = [
-        ramp if code is None else np.full(count, code)
-        for code, ramp in zip(codes, ramps, strict=True)
-    ]
-    return [noise, labels, *(code.astype(np.float32)[:, np.newaxis] for code in given)]
-
-
-def code_grids(noise, num_categories: int) -> dict[str, tuple]:
-    """Return the inputs of InfoGAN's three square grids, n x n images for n categories.
-
-    Args:
-        noise: float32 (n, latent_size).
-        num_categories: n.
-
-    Returns:
-        Noise, categories and both codes of `category`: a category a column, a noise a row, codes
-        0.5; `code1` and `code2`: a category a row, that code from 0 to 1 along the columns, the
-        other one 0.5, the first noise.
-    """
-    row, col = np.divmod(np.arange(num_categories**2), num_categories)
-    category = np.eye(num_categories, dtype=np.float32)
-    middle = np.full((len(row), 1), 0.5, np.float32)
-    sweep = np.linspace(0, 1, num_categories, dtype=np.float32)[col, np.newaxis]
-    same = tf.gather(noise, np.zeros_like(row))
-    return {
-        "category": (tf.gather(noise, row), category[col], [middle, middle]),
-        "code1": (same, category[row], [sweep, middle]),
-        "code2": (same, category[row], [middle, sweep]),
-    }
-
-
-def check_digit(digit: int | None, num_labels: int) -> None:
-    """Raise a UserError where a digit is asked for that isn't among the labels."""
-    if digit is None:
-        return
-    if not num_labels:
-        raise UserError("this generator draws from noise alone: ask it for no digit")
-    if not 0 <= digit < num_labels:
-        raise UserError(f"digit {digit} is unknown here: choose from 0 to {num_labels - 1}")

@@ -22,26 +22,21 @@ def image_grid(images: np.ndarray, cols: int | None = None, gap: int = GAP) -> n
     """Lay images side by side in a grid, its gaps and free places white.
 
     Args:
-        images: (N, side, side, 1), in [0, 1].
+        images: (N, side, side, channels), in [0, 1].
         cols: of the grid, which is as square as it can be by default.
         gap: pixels between the images, and around them.
 
     Returns:
-        float32 (height, width), in [0, 1].
+        float32 in [0, 1], (height, width), or (height, width, 3) of images in colour.
     """
     rows, cols = (ceil(len(images) / cols), cols) if cols else grid_shape(len(images))
-    side = images.shape[1]
-    grid = np.ones((rows, cols, side + gap, side + gap), np.float32)
-    grid.reshape(-1, side + gap, side + gap)[: len(images), :side, :side] = images[..., 0]
-    grid = grid.swapaxes(1, 2).reshape(rows * (side + gap), cols * (side + gap))
-    return np.pad(grid, ((gap, 0), (gap, 0)), constant_values=1)
-
-
-def as_pixels(generator, images: np.ndarray) -> np.ndarray:
-    """Return what a generator drew as pixels in [0, 1]: a tanh's shifted, a linear one's clipped."""
-    if generator.layers[-1].get_config().get("activation") == "tanh":
-        images = (images + 1) / 2
-    return images.clip(0, 1)
+    side, pitch, channels = images.shape[1], images.shape[1] + gap, images.shape[3]
+    grid = np.ones((rows * cols, pitch, pitch, channels), np.float32)
+    grid[: len(images), :side, :side] = images
+    grid = grid.reshape(rows, cols, pitch, pitch, channels).swapaxes(1, 2)
+    grid = grid.reshape(rows * pitch, cols * pitch, channels)
+    grid = np.pad(grid, ((gap, 0), (gap, 0), (0, 0)), constant_values=1)
+    return grid[..., 0] if channels == 1 else grid
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -50,7 +45,7 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 
 
 def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
-    """Enlarge an image (height, width) by repeating its pixels."""
+    """Enlarge an image (height, width, ...) by repeating its pixels."""
     return image.repeat(factor, 0).repeat(factor, 1)
 
 

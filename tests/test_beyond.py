@@ -3,12 +3,12 @@
 from lib import data, gan
 from lib.pictures import image_grid
 from lib.plumbing.errors import UserError
-from lib.sampling.load import load
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import main, script
+from lib.sampling.load import load
 from tensorflow import keras
 
 wgan_gp, infogan = script("wgan-gp"), script("infogan")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from lib import gan, generator_file
 from lib.plumbing.errors import UserError
-from lib.sampling.load import load
 
 import h5py
 import numpy as np
 import pytest
+from lib.sampling.load import load
 from tensorflow import keras
 
 NO_GENERATOR = "doesn't hold a generator of these scripts"

@@ -4,7 +4,6 @@ import json
 
 from lib import data
 from lib.program import main as program
-from lib.sampling.load import load
 from lib.training import distribute
 
 import h5py
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import FEW_STEPS, SCRIPTS, main, results, script, train
+from lib.sampling.load import load
 from tensorflow import keras
 
 needs_bfloat16 = pytest.mark.skipif(

@@ -3,12 +3,12 @@
 import hashlib
 import json
 
-from lib.sampling.load import load
 from lib.scoring import evaluation
 from lib.scoring.table import scalars
 
 import pytest
 from helpers import ROOT, main
+from lib.sampling.load import load
 
 FACTS = sorted((ROOT / "pretrained").glob("*_mnist.json"))
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from lib import data, gan
 from lib.plumbing.files import atomic, write_new
-from lib.sampling.load import load
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from helpers import CONDITIONAL, FEW_STEPS, main, saved
+from lib.sampling.load import load
 from PIL import Image
 from tensorflow import keras
 

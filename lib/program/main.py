@@ -29,7 +29,7 @@ def main(parser: Parser, build_and_train_models: Callable[[Namespace], None]) ->
         matplotlib.rcdefaults()  # whatever a matplotlibrc says for other projects
         params = parser.parse_args()
         if "generator" in params:
-            use_generator(params, 1 + parser.conditional + parser.num_codes)
+            use_generator(params, parser.conditional, parser.num_codes)
             return
         if params.resume:
             began = read_progress(run_folder(params)).began

@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lib import data, generator_file, keras2
+from lib import data
+from lib.generator import Generator
 from lib.plumbing.errors import Finished, Stopped, UserError
-from lib.plumbing.tf import tf
+from lib.plumbing.tf import keras, tf
 from lib.scoring import evaluation
 from lib.scoring.table import scalars
 from lib.training import distribute, folder
@@ -68,7 +69,15 @@ def open_run(
         raise Finished("nothing is left to do")
     place = folder.run_folder(params)
     began = folder.facts(params, draw)
-    keras2.build_for_training(discriminator, adversarial)
+    generator.trained = Generator(
+        generator,
+        draw.dataset.classes,
+        draw.dataset.source,
+        draw.distribution,
+        draw.image_range,
+    )
+    generator.trained.encode()  # now, not after hours, it is said what can't be saved
+    build_for_training(discriminator, adversarial)
     with folder.claimed(place, params.resume, params.overwrite), stop_requests() as signals:
         checkpoints = Checkpoints(place, models, draw.rng)
         if params.resume:
@@ -202,7 +211,7 @@ class Run:
     def _save(self, **ended) -> None:
         self.progress.seconds = self.clock.seconds()
         path = folder.generator_path(self.place)
-        generator_file.save(self.generator, path, self.dataset.source, self.dataset.classes)
+        self.generator.trained.save(path)
         folder.write_facts(self.place, self.progress.began, **ended)
         self.record.draw()
         self.checkpoints.save(self.progress.step)  # last: what it counts as done is on disk
@@ -279,3 +288,18 @@ def print_finished(place: Path, params: Namespace, steps: int) -> None:
     print(f"wrote {path} and {place}{os.sep}", end="")
     sample = params.command and f"; sample with:\n{how_to(params, f'--generator={path}')}"
     print(sample or "", flush=True)
+
+
+def build_for_training(discriminator: keras.Model, adversarial: keras.Model) -> None:
+    """Create the metrics and the optimizers' slots of both compiled models, as `fit` does.
+
+    A compiled step can't under tf.distribute. Checkpoints restore only existing variables.
+    """
+    y = tf.nest.map_structure(lambda output: tf.zeros((1, *output.shape[1:])), discriminator.output)
+    for model in discriminator, adversarial:
+        regularized = [(v, v.value) for v in model.trainable_variables if v.regularizer]
+        with keras.StatelessScope(regularized):  # leaves the values of all variables as they are
+            if model.loss is not None:  # not where a step computes one of its own
+                model.compute_loss(y=y, y_pred=y)
+            model.compute_metrics(None, y, y)
+        model.optimizer.build(model.trainable_variables)
