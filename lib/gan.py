@@ -17,7 +17,7 @@ from lib.generator import Generator
 from lib.keras2 import batch_normalization
 from lib.plumbing.errors import Finished, UserError
 from lib.plumbing.files import write, write_new
-from lib.plumbing.tf import keras, layers, tf
+from lib.plumbing.tf import check_keras_settings, keras, layers, tf
 
 import numpy as np
 
@@ -43,6 +43,7 @@ def generator(
     Raises:
         UserError: no such side.
     """
+    check_keras_settings()
     if image_size % 4 or not 4 <= image_size <= data.MAX_SIDE:
         raise UserError(
             f"image_size {image_size}: it must be divisible by 4, from 4 to {data.MAX_SIDE}"
@@ -88,6 +89,7 @@ def discriminator(
         the judgement (None, 1); then `label` (None, num_labels), a softmax, and with codes
         `code1`, `code2`, ... (None, 1), sigmoids; or `z0` (None, num_codes), a tanh.
     """
+    check_keras_settings()
     x = inputs
     if labels is not None:
         image_size = inputs.shape[1]

@@ -2,13 +2,14 @@
 
 DEFAULTS = {
     "train_steps": 40000,
+    "noise": "uniform",
+    "image_range": [0.0, 1.0],
     "output_dir": ".",
     "data": None,
     "precision": "float32",
     "save_interval": 500,
     "log_interval": 50,
     "evaluate_interval": None,
-    "against_mnist": False,
     "plot_model": None,
     "distribute": None,
     "summary": False,
@@ -25,7 +26,6 @@ CHANGEABLE = (
     "save_interval",
     "log_interval",
     "evaluate_interval",
-    "against_mnist",
 )
 PROCESS = (
     "model_name",
