@@ -137,9 +137,13 @@ class Adversarial(keras.Model):
     def __init__(self, generator, discriminator, name="adversarial", **kwargs):
         name = re.sub(r"[^A-Za-z0-9]", "_", name).lstrip("_") or "adversarial"  # as scopes allow
         super().__init__(name=name, dtype="float32", **kwargs)  # noise goes in as drawn
+        for model in generator, discriminator:
+            if not model.built:
+                raise UserError(f"{model.name} isn't built: begin it with keras.Input(shape)")
         self.generator = generator
         self.discriminator = discriminator
-        self.output_names = discriminator.output_names
+        if hasattr(discriminator, "output_names"):  # not a Sequential
+            self.output_names = discriminator.output_names
         self(generator.input)  # builds it, for the summary
 
     def call(self, inputs, training=None):
