@@ -33,8 +33,8 @@ parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seco
 from lib import data, gan
 from lib.keras2 import Adversarial, RMSprop
 from lib.program.main import main
-from lib.training.distribute import compile_step
 from lib.training.run import open_run
+from lib.training.step import compile_step
 
 import tensorflow as tf
 from tensorflow import keras

@@ -23,7 +23,7 @@ from lib.program.flags import OneLineParser
 from lib.sampling.load import check_use, load
 from lib.scoring.evaluation import classify, require_mnist
 from lib.scoring.formulas import DIGITS
-from lib.training.checkpoints import found
+from lib.training.checkpoints import prefixes
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -90,7 +90,7 @@ def read_q(path: Path, generator: keras.Model) -> keras.Model | None:
     Returns:
         None where no checkpoint lies there.
     """
-    prefixes = found(path.with_suffix(""))
+    prefixes = prefixes(path.with_suffix(""))
     if not prefixes:
         return None
     _, num_labels, num_codes = data.input_widths(generator)

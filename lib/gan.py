@@ -161,8 +161,8 @@ def train(models, x_train, params, step=dcgan_step) -> None:
         Stopped: as `open_run`.
     """
     # here: who only builds networks needs no runs
-    from lib.training.distribute import compile_step
     from lib.training.run import open_run
+    from lib.training.step import compile_step
 
     generator, _, _ = models
     dataset = x_train if isinstance(x_train, data.Dataset) else data.dataset(x_train)
