@@ -51,7 +51,7 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
         *(f"--seed={seed}", f"--output-dir={place}", f"--precision={args.precision}"),
         *(f"--train-steps={args.steps}", f"--save-interval={args.interval}"),
         f"--evaluate-interval={args.interval}",
-        *(["--resume"] if checkpoints.found(folder) else []),
+        *(["--resume"] if checkpoints.prefixes(folder) else []),
     ]
     print(*command[1:], flush=True)
     # os.system leaves Ctrl-C to the script, which then saves the run

@@ -26,7 +26,7 @@ from lib import data, keras2
 from lib.plumbing.tf import keras, tf
 from lib.program.flags import OneLineParser, whole_number
 from lib.training.checkpoints import Checkpoints
-from lib.training.distribute import compile_step
+from lib.training.step import compile_step
 
 import numpy as np
 

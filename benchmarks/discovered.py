@@ -22,7 +22,7 @@ from lib.plumbing.tf import keras, tf
 from lib.program.flags import OneLineParser
 from lib.scoring.evaluation import classify, require_mnist
 from lib.scoring.formulas import DIGITS
-from lib.training.checkpoints import found
+from lib.training.checkpoints import prefixes
 
 import numpy as np
 from lib.sampling.load import check_use, load
@@ -90,15 +90,15 @@ def read_q(path: Path, generator: keras.Model) -> keras.Model | None:
     Returns:
         None where no checkpoint lies there.
     """
-    prefixes = found(path.with_suffix(""))
-    if not prefixes:
+    found = prefixes(path.with_suffix(""))
+    if not found:
         return None
     _, num_labels, num_codes = data.input_widths(generator)
     discriminator = gan.discriminator(
         keras.Input(generator.output_shape[1:]), num_labels=num_labels, num_codes=num_codes
     )
     state = tf.train.Checkpoint(discriminator=discriminator)
-    state.restore(prefixes[0]).expect_partial()  # it holds the generator, too
+    state.restore(found[0]).expect_partial()  # it holds the generator, too
     return discriminator
 
 

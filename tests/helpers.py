@@ -15,8 +15,8 @@ from pathlib import Path
 from lib import data, gan
 from lib.keras2 import RMSprop
 from lib.program.main import main as run_main
-from lib.training.distribute import compile_step
 from lib.training.run import open_run
+from lib.training.step import compile_step
 
 import numpy as np
 import tensorflow as tf

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lib.plumbing.errors import Finished, UserError
 from lib.plumbing.files import atomic, write_new
-from lib.training.checkpoints import found
+from lib.training.checkpoints import prefixes
 
 import pytest
 import tensorflow as tf
@@ -168,7 +168,7 @@ def test_a_folder_in_a_files_place_or_the_other_way_round(name, run):
         resume(run)
     assert place.exists()
     if name != "checkpoints":
-        assert found(run)
+        assert prefixes(run)
 
 
 def test_files_of_others_stay(run, capsys):

@@ -12,7 +12,7 @@ import time
 
 from lib.plumbing.errors import UserError
 from lib.training import distribute
-from lib.training.checkpoints import found
+from lib.training.checkpoints import prefixes
 
 import pytest
 import tensorflow as tf
@@ -178,7 +178,7 @@ def test_a_cluster_goes_on_after_a_kill_and_a_signal(
         return start_workers("toy", *flags, folders=folders, flags=same_data)
 
     def wait_for_checkpoint(workers, step):
-        while not (prefixes := found(place)) or step_of(prefixes[0]) < step:
+        while not (saved := prefixes(place)) or step_of(saved[0]) < step:
             assert all(worker.poll() is None for worker in workers)
             time.sleep(0.01)
 
@@ -195,7 +195,7 @@ def test_a_cluster_goes_on_after_a_kill_and_a_signal(
     assert not other.exists()  # the first alone writes
 
     # a signal to any of them stops all after the same step
-    newest = step_of(found(place)[0])
+    newest = step_of(prefixes(place)[0])
     workers = start("--resume")
     wait_for_checkpoint(workers, newest + 2)
     workers[1].terminate()

@@ -1,15 +1,11 @@
 """Networks of one's own: whatever Keras has trains, resumes, and is drawn as it was trained."""
 
-import subprocess
-import sys
 from argparse import Namespace
 
-from lib import data, gan
+from lib import gan
 from lib.generator import Generator
 from lib.keras2 import RMSprop
-from lib.plumbing.errors import UserError
 
-import helpers
 import numpy as np
 import pytest
 from tensorflow import keras

@@ -17,7 +17,7 @@ from pathlib import Path
 from lib import gan
 from lib.plumbing.errors import Finished, Stopped, UserError
 from lib.training import record, run
-from lib.training.checkpoints import found
+from lib.training.checkpoints import prefixes
 from lib.training.signals import STOP, stop_requests
 
 import numpy as np
@@ -122,7 +122,7 @@ def test_a_long_animation_is_thinned_from_its_end(tmp_path, monkeypatch):
 def test_a_checkpoint_is_due_every_few_minutes(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0)
     toy_run(tmp_path, train_steps=3, save_interval=100)
-    assert [Path(prefix).name for prefix in found(tmp_path / "toy")] == ["ckpt-3", "ckpt-2"]
+    assert [Path(prefix).name for prefix in prefixes(tmp_path / "toy")] == ["ckpt-3", "ckpt-2"]
 
 
 def test_a_step_is_one_graph(tmp_path):
@@ -243,7 +243,7 @@ def test_a_diverging_run_saves_nothing(tmp_path):
     with pytest.raises(UserError, match="diverged.*is not finite; nothing was saved yet"):
         toy_run(tmp_path, spoil_at(1), save_interval=1)
     assert not (tmp_path / "toy.h5").exists()
-    assert not found(tmp_path / "toy")
+    assert not prefixes(tmp_path / "toy")
 
 
 def spoil_at(step):
@@ -287,7 +287,7 @@ def test_a_full_disk_costs_only_what_came_after_the_last_checkpoint(limit, name,
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     if name == "toy.h5":
         assert (tmp_path / "toy.h5").read_bytes() == generator
-    assert found(tmp_path / "toy")[0].endswith("ckpt-5")
+    assert prefixes(tmp_path / "toy")[0].endswith("ckpt-5")
     assert_same_weights(toy_run(tmp_path, models=few(), resume=True), whole[1])
     assert not [*tmp_path.rglob("ckpt-6*"), *tmp_path.rglob(".tmp*")]
 
@@ -322,7 +322,7 @@ def test_a_thread_may_train(tmp_path):
 
 def killed_child(folder):
     """Train without an end, in a process that is going to be killed."""
-    resume = bool(found(Path(folder, "toy")))
+    resume = bool(prefixes(Path(folder, "toy")))
     toy_run(folder, save_interval=1, resume=resume, overwrite=not resume, train_steps=10**6)
 
 
@@ -344,7 +344,7 @@ def test_kills_at_random_moments(tmp_path, monkeypatch):
         child.join()
         assert child.exitcode == -signal.SIGKILL, "the run ended by itself"
         steps.append(
-            max([int(prefix.rpartition("-")[2]) for prefix in found(tmp_path / "toy")] or [0])
+            max([int(prefix.rpartition("-")[2]) for prefix in prefixes(tmp_path / "toy")] or [0])
         )
     assert steps == sorted(steps)
     assert steps[-1] > 0
@@ -372,7 +372,7 @@ def start(tmp_path):
 
 
 def wait_for_checkpoint(process, place, step):
-    while not (prefixes := found(place)) or int(prefixes[0].rpartition("-")[2]) < step:
+    while not (saved := prefixes(place)) or int(saved[0].rpartition("-")[2]) < step:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
 
@@ -384,7 +384,7 @@ def test_a_script_is_killed_then_interrupted(start, tmp_path, monkeypatch):
     wait_for_checkpoint(killed, place, 2)
     killed.kill()
     killed.wait()
-    newest = int(found(place)[0].rpartition("-")[2])
+    newest = int(prefixes(place)[0].rpartition("-")[2])
     interrupted = start("--resume")
     wait_for_checkpoint(interrupted, place, newest + 2)
     interrupted.send_signal(signal.SIGINT)

@@ -13,7 +13,7 @@ import signal
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
@@ -21,8 +21,8 @@ from zlib import crc32
 
 from lib.keras2 import replica_mean
 from lib.plumbing.errors import Stopped, UserError
-from lib.plumbing.tf import ordered_updates, tf
-from lib.training.checkpoints import found
+from lib.plumbing.tf import tf
+from lib.training.checkpoints import prefixes
 from lib.training.folder import run_folder
 
 # What TensorFlow raises where another worker has ended, is frozen, or can't be reached.
@@ -94,10 +94,10 @@ def strategy(devices: str | None) -> tf.distribute.Strategy:
     kind, _, count = (devices or "").partition(":")
     if kind == "gpu" and not tf.config.list_physical_devices("GPU"):
         raise UserError("--distribute finds no GPU: leave it out, or try --distribute=cpu:2")
-    if "TF_CONFIG" in os.environ:
+    if config := cluster_config():
         if kind == "cpu":
             raise UserError("--distribute=cpu:N is for one machine: leave it out, or TF_CONFIG")
-        return cluster(os.environ["TF_CONFIG"])
+        return cluster(config)
     if kind == "cpu":
         (processor,) = tf.config.list_physical_devices("CPU")
         logical = [tf.config.LogicalDeviceConfiguration()] * int(count)
@@ -109,23 +109,34 @@ def strategy(devices: str | None) -> tf.distribute.Strategy:
     return mirrored() if devices else tf.distribute.get_strategy()
 
 
-def cluster(text: str) -> tf.distribute.Strategy:
-    """Return the strategy of the cluster in `text`, once all its workers are there.
+def cluster_config() -> dict | None:
+    """Return TF_CONFIG; None where it is empty or has no cluster, so that there is one machine.
 
     Raises:
-        UserError: `text` names no cluster, or it can't be joined.
+        UserError: it lacks a cluster with this process in it.
     """
     try:
-        config = json.loads(text)
-        places = [place for hosts in config["cluster"].values() for place in hosts]
-        own = config["cluster"][config["task"]["type"]][config["task"]["index"]]
+        config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+        if not config.get("cluster"):
+            return None
+        config["cluster"][config["task"]["type"]][config["task"]["index"]].split(":")
+        return config
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UserError(
             "TF_CONFIG must name a cluster and this process's task in it, as in "
             '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
             '"task": {"type": "worker", "index": 0}}'
         ) from error
-    others = [place for place in places if place != own]
+
+
+def cluster(config: dict) -> tf.distribute.Strategy:
+    """Return the strategy of the cluster in TF_CONFIG, once all its workers are there.
+
+    Raises:
+        UserError: it can't be joined.
+    """
+    own = config["cluster"][config["task"]["type"]][config["task"]["index"]]
+    others = [place for hosts in config["cluster"].values() for place in hosts if place != own]
     print(f"{own} waits for {', '.join(others) or 'nobody'}", flush=True)
     # TensorFlow waits in native code, where Python's handlers aren't heard
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -156,7 +167,7 @@ def check_agreement(params: Namespace) -> None:
     if params.data:
         facts["data"] = hashlib.sha256(Path(params.data).read_bytes()).hexdigest()
     if params.resume:
-        facts["checkpoint"] = Path(found(run_folder(params))[0]).name
+        facts["checkpoint"] = Path(prefixes(run_folder(params))[0]).name
     code = float(crc32(json.dumps(facts, sort_keys=True).encode()))
     if abs(mean_of_workers(tf.constant(code, tf.float64)) - code) > 0.5:
         raise UserError(
@@ -200,24 +211,3 @@ def any_worker(*flags: bool) -> list[bool]:
     if tf.distribute.get_strategy().cluster_resolver is None:
         return [*flags]
     return [mean > 0 for mean in mean_of_workers(tf.constant(flags, tf.float32)).numpy()]
-
-
-def compile_step(step: Callable[..., dict], *arguments) -> Callable[[], dict]:
-    """Compile a training step on its arguments, as one graph.
-
-    Args:
-        step: returns its metrics as scalars.
-        arguments: of the step.
-
-    Returns:
-        A function: takes the step on all replicas, returns their mean metrics.
-    """
-    bound = partial(step, *arguments)
-    several = tf.distribute.has_strategy()
-    compiled = tf.function((lambda: on_replicas(bound)) if several else bound)
-
-    def train_step():
-        with ordered_updates():
-            return compiled()
-
-    return train_step
