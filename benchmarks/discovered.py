@@ -90,15 +90,15 @@ def read_q(path: Path, generator: keras.Model) -> keras.Model | None:
     Returns:
         None where no checkpoint lies there.
     """
-    prefixes = prefixes(path.with_suffix(""))
-    if not prefixes:
+    saved = prefixes(path.with_suffix(""))
+    if not saved:
         return None
     _, num_labels, num_codes = data.input_widths(generator)
     discriminator = gan.discriminator(
         keras.Input(generator.output_shape[1:]), num_labels=num_labels, num_codes=num_codes
     )
     state = tf.train.Checkpoint(discriminator=discriminator)
-    state.restore(prefixes[0]).expect_partial()  # it holds the generator, too
+    state.restore(saved[0]).expect_partial()  # it holds the generator, too
     return discriminator
 
 

@@ -54,7 +54,8 @@ class Display:
         self.bar.update(task.id, completed=step, description=self._rate())
         if isinstance(self.live, Live):
             metrics = " ".join(f"{name}={value:.3g}" for name, value in shortened(means))
-            line = textwrap.shorten(metrics, self.bar.console.width, placeholder="")
+            room = self.bar.console.width - 3  # lest ^C, which a terminal adds, takes a line
+            line = textwrap.shorten(metrics, room, placeholder="")
             self.live.update(Group(self.bar, Text(line)), refresh=True)
 
     def row(self, row: dict[str, float]) -> None:

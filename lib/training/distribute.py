@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import signal
+import socket
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -110,16 +112,16 @@ def strategy(devices: str | None) -> tf.distribute.Strategy:
 
 
 def cluster_config() -> dict | None:
-    """Return TF_CONFIG; None where it is empty or has no cluster, so that there is one machine.
+    """Return TF_CONFIG; None where it is empty or has no cluster, which means one machine.
 
     Raises:
-        UserError: it lacks a cluster with this process in it.
+        UserError: this process isn't in its cluster.
     """
     try:
         config = json.loads(os.environ.get("TF_CONFIG") or "{}")
         if not config.get("cluster"):
             return None
-        config["cluster"][config["task"]["type"]][config["task"]["index"]].split(":")
+        own_place(config).split(":")
         return config
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UserError(
@@ -129,21 +131,29 @@ def cluster_config() -> dict | None:
         ) from error
 
 
+def own_place(config: dict) -> str:
+    """Return this process's host and port in TF_CONFIG."""
+    return config["cluster"][config["task"]["type"]][config["task"]["index"]]
+
+
 def cluster(config: dict) -> tf.distribute.Strategy:
     """Return the strategy of the cluster in TF_CONFIG, once all its workers are there.
 
     Raises:
         UserError: it can't be joined.
     """
-    own = config["cluster"][config["task"]["type"]][config["task"]["index"]]
+    own = own_place(config)
     others = [place for hosts in config["cluster"].values() for place in hosts if place != own]
     print(f"{own} waits for {', '.join(others) or 'nobody'}", flush=True)
-    # TensorFlow waits in native code, where Python's handlers aren't heard
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    before = signal.getsignal(signal.SIGINT)
     try:
+        wait_for(others, own)
+        # TensorFlow waits for what is left in native code, where Python's handlers aren't heard
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver(rpc_layer="grpc")
         return tf.distribute.MultiWorkerMirroredStrategy(resolver)
-    except (ValueError, tf.errors.OpError) as error:
+    except (ValueError, OSError, tf.errors.OpError) as error:
         reason = getattr(error, "message", str(error)).splitlines()[0]
         raise UserError(
             f"can't join TF_CONFIG's cluster as {own}: {reason}; is the port free, are all "
@@ -151,6 +161,22 @@ def cluster(config: dict) -> tf.distribute.Strategy:
         ) from error
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def wait_for(others: list[str], own: str) -> None:
+    """Wait until each of the others listens at its host and port, and let them see that one does.
+
+    While TensorFlow waits, it takes SIGTERM for itself.
+    """
+    missing = [*others]
+    with socket.create_server(("", int(own.rpartition(":")[2]))):
+        while missing:
+            host, _, port = missing[0].rpartition(":")
+            try:
+                socket.create_connection((host, int(port)), timeout=5).close()
+                missing.pop(0)
+            except OSError:
+                time.sleep(0.2)
 
 
 def is_chief(training: tf.distribute.MultiWorkerMirroredStrategy) -> bool:

@@ -26,7 +26,7 @@ def stop_requests() -> Iterator[list[int]]:
     def note(signum, _frame):
         received.append(signum)
         put_back()
-        print("\nfinishing this step; Ctrl-C again stops at once", file=sys.stderr)
+        print("finishing this step; Ctrl-C again stops at once", file=sys.stderr)
 
     if threading.current_thread() is threading.main_thread():
         for signum in STOP:
