@@ -23,7 +23,7 @@ from lib.plumbing.errors import Finished, Stopped, UserError
 from lib.training import record, run
 from lib.training.checkpoints import prefixes
 from lib.training.display import shortened
-from lib.training.signals import STOP, stop_requests
+from lib.training.run import STOP, stop_requests
 
 import numpy as np
 import pytest

@@ -27,9 +27,6 @@ class Display:
 
     A notebook that can't show a bar gets a line every few seconds, too.
 
-    Args:
-        done, train_steps: the steps that are done, and those of the whole run.
-
     Attributes:
         live: a context; what is printed in it stands above the bar.
     """

@@ -42,13 +42,9 @@ mirrored = cache(tf.distribute.MirroredStrategy)
 
 @contextmanager
 def scope(params: Namespace) -> Iterator[Namespace]:
-    """Train in this context as --distribute and TF_CONFIG say.
+    """Train in this context as --distribute and TF_CONFIG say; yield the flags to train with.
 
-    Args:
-        params: the flags.
-
-    Yields:
-        The flags to train with. Workers but the chief get a temporary folder.
+    They give workers but the chief a temporary folder.
 
     Raises:
         UserError: as `strategy`; the batch can't be split evenly; the workers were started with
@@ -88,7 +84,7 @@ def strategy(devices: str | None) -> tf.distribute.Strategy:
 
     Args:
         devices: "gpu" for all visible GPUs, "cpu:N" for N logical devices of the processor, None
-            for one device. Where TF_CONFIG names a cluster, its workers each use all they have.
+            for one device. In a cluster each worker uses all it has.
 
     Raises:
         UserError: TF_CONFIG names no cluster, or one that can't be joined; there is no such device.
