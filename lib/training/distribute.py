@@ -202,14 +202,14 @@ def check_agreement(params: Namespace) -> None:
 def scratch_output(params: Namespace) -> Iterator[Namespace]:
     """Yield flags that have this process write where nobody looks, and resume from a copy there."""
     output_dir = params.output_dir
-    with TemporaryDirectory() as place, open(os.devnull, "w") as null, redirect_stdout(null):
+    with TemporaryDirectory() as scratch, open(os.devnull, "w") as null, redirect_stdout(null):
         if params.resume:
-            copytree(run_folder(params), Path(place) / params.model_name)
-        plot = params.plot_model and os.path.join(place, "networks.png")
+            copytree(run_folder(params), Path(scratch) / params.model_name)
+        plot = params.plot_model and os.path.join(scratch, "networks.png")
         try:
-            yield Namespace(**vars(params) | {"output_dir": place, "plot_model": plot})
+            yield Namespace(**vars(params) | {"output_dir": scratch, "plot_model": plot})
         except (UserError, Stopped) as error:
-            error.args = (str(error).replace(place, output_dir),)
+            error.args = (str(error).replace(scratch, output_dir),)
             raise
 
 

@@ -36,9 +36,11 @@ def run_folder(params: Namespace) -> Path:
             finds no checkpoint.
     """
     folder = Path(params.output_dir, params.model_name)
-    for character in "[\\":
-        if character in folder.as_posix():
-            raise UserError(f"TensorFlow can't read files in {folder}, for the {character}: rename")
+    for sign in "[\\":
+        if sign in folder.as_posix():
+            raise UserError(
+                f"TensorFlow can't read checkpoints in {folder}, for the {sign}: rename it"
+            )
     return folder
 
 

@@ -82,11 +82,8 @@ def open_run(
                     f"the run in {path} has taken {progress.step} steps already: give "
                     f"--train-steps={progress.step} to end it there, or more"
                 )
-            if (
-                progress.step
-                == params.train_steps
-                == progress.metadata["parameters"]["train_steps"]
-            ):
+            recorded = progress.metadata["parameters"]["train_steps"]
+            if progress.step == params.train_steps == recorded:
                 print(ending(path, params), flush=True)
                 raise Finished("nothing is left to do")
         progress.metadata = metadata | progress.metadata | {"parameters": metadata["parameters"]}
