@@ -20,12 +20,12 @@ from lib import data, gan
 from lib.plumbing.errors import UserError
 from lib.plumbing.tf import keras, tf
 from lib.program.flags import OneLineParser
+from lib.sampling.load import check_use, load
 from lib.scoring.evaluation import classify, require_mnist
 from lib.scoring.formulas import DIGITS
 from lib.training.checkpoints import prefixes
 
 import numpy as np
-from lib.sampling.load import check_use, load
 from scipy.stats import spearmanr
 
 COUNT = 10_000
@@ -90,15 +90,15 @@ def read_q(path: Path, generator: keras.Model) -> keras.Model | None:
     Returns:
         None where no checkpoint lies there.
     """
-    found = prefixes(path.with_suffix(""))
-    if not found:
+    saved = prefixes(path.with_suffix(""))
+    if not saved:
         return None
     _, num_labels, num_codes = data.input_widths(generator)
     discriminator = gan.discriminator(
         keras.Input(generator.output_shape[1:]), num_labels=num_labels, num_codes=num_codes
     )
     state = tf.train.Checkpoint(discriminator=discriminator)
-    state.restore(found[0]).expect_partial()  # it holds the generator, too
+    state.restore(saved[0]).expect_partial()  # it holds the generator, too
     return discriminator
 
 

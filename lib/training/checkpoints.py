@@ -91,12 +91,7 @@ def no_checkpoint(folder: Path) -> UserError:
 
 
 class Checkpoints:
-    """The last two checkpoints of a run.
-
-    Args:
-        folder: the run's; they lie in its `checkpoints`.
-        models: (generator, discriminator, adversarial), built for training.
-        rng: draws all random numbers of the steps.
+    """The last two checkpoints of a run, whose models are built for training.
 
     Attributes:
         progress: how far the run has come.

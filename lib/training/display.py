@@ -1,11 +1,13 @@
 """What a run says while it trains."""
 
+import math
 import os
 import shlex
 import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from argparse import Namespace
 from contextlib import nullcontext
 from importlib.util import find_spec
@@ -23,8 +25,7 @@ from rich.text import Text
 class Display:
     """Shows a bar on a terminal or in a notebook; elsewhere a plain line for each history row.
 
-    Args:
-        done, train_steps: the steps that are done, and those of the whole run.
+    A notebook that can't show a bar gets a line every few seconds, too.
 
     Attributes:
         live: a context; what is printed in it stands above the bar.
@@ -36,6 +37,8 @@ class Display:
         notebook = console.is_jupyter and "spyder_kernels" not in sys.modules
         terminal = console.is_interactive and sys.stdout.isatty()
         shown = find_spec("ipywidgets") if notebook else terminal
+        self.pause = 10 if console.is_jupyter else math.inf  # seconds between lines
+        self.printed = -math.inf
         self.live = Live(console=console, auto_refresh=False) if shown else nullcontext()
         self.bar = Progress(
             MofNCompleteColumn(),
@@ -54,8 +57,11 @@ class Display:
         self.bar.update(task.id, completed=step, description=self._rate())
         if isinstance(self.live, Live):
             metrics = " ".join(f"{name}={value:.3g}" for name, value in shortened(means))
-            line = textwrap.shorten(metrics, self.bar.console.width, placeholder="")
+            room = self.bar.console.width - 3  # lest ^C, which a terminal adds, takes a line
+            line = textwrap.shorten(metrics, room, placeholder="")
             self.live.update(Group(self.bar, Text(line)), refresh=True)
+        elif time.monotonic() - self.printed > self.pause:
+            self.row({"step": step, **means})
 
     def row(self, row: dict[str, float]) -> None:
         """Print a row of the history where there is no bar."""
@@ -64,6 +70,7 @@ class Display:
             words = [f"{row['step']}/{self.bar.tasks[0].total}", self._rate()]
             words += [f"{name}: {value:.4g}" for name, value in metrics]
             print(" - ".join(filter(None, words)), flush=True)
+            self.printed = time.monotonic()
 
     def _rate(self) -> str:
         """Return the mean time of the last minutes' steps, without the first of this process."""

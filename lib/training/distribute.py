@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import signal
+import socket
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -40,13 +42,9 @@ mirrored = cache(tf.distribute.MirroredStrategy)
 
 @contextmanager
 def scope(params: Namespace) -> Iterator[Namespace]:
-    """Train in this context as --distribute and TF_CONFIG say.
+    """Train in this context as --distribute and TF_CONFIG say; yield the flags to train with.
 
-    Args:
-        params: the flags.
-
-    Yields:
-        The flags to train with. Workers but the chief get a temporary folder.
+    They give workers but the chief a temporary folder.
 
     Raises:
         UserError: as `strategy`; the batch can't be split evenly; the workers were started with
@@ -86,7 +84,7 @@ def strategy(devices: str | None) -> tf.distribute.Strategy:
 
     Args:
         devices: "gpu" for all visible GPUs, "cpu:N" for N logical devices of the processor, None
-            for one device. Where TF_CONFIG names a cluster, its workers each use all they have.
+            for one device. In a cluster each worker uses all it has.
 
     Raises:
         UserError: TF_CONFIG names no cluster, or one that can't be joined; there is no such device.
@@ -110,16 +108,16 @@ def strategy(devices: str | None) -> tf.distribute.Strategy:
 
 
 def cluster_config() -> dict | None:
-    """Return TF_CONFIG; None where it is empty or has no cluster, so that there is one machine.
+    """Return TF_CONFIG; None where it is empty or has no cluster, which means one machine.
 
     Raises:
-        UserError: it lacks a cluster with this process in it.
+        UserError: this process isn't in its cluster.
     """
     try:
         config = json.loads(os.environ.get("TF_CONFIG") or "{}")
         if not config.get("cluster"):
             return None
-        config["cluster"][config["task"]["type"]][config["task"]["index"]].split(":")
+        own_place(config).split(":")
         return config
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UserError(
@@ -129,21 +127,29 @@ def cluster_config() -> dict | None:
         ) from error
 
 
+def own_place(config: dict) -> str:
+    """Return this process's host and port in TF_CONFIG."""
+    return config["cluster"][config["task"]["type"]][config["task"]["index"]]
+
+
 def cluster(config: dict) -> tf.distribute.Strategy:
     """Return the strategy of the cluster in TF_CONFIG, once all its workers are there.
 
     Raises:
         UserError: it can't be joined.
     """
-    own = config["cluster"][config["task"]["type"]][config["task"]["index"]]
+    own = own_place(config)
     others = [place for hosts in config["cluster"].values() for place in hosts if place != own]
     print(f"{own} waits for {', '.join(others) or 'nobody'}", flush=True)
-    # TensorFlow waits in native code, where Python's handlers aren't heard
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    before = signal.getsignal(signal.SIGINT)
     try:
+        wait_for(others, own)
+        # TensorFlow waits for what is left in native code, where Python's handlers aren't heard
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver(rpc_layer="grpc")
         return tf.distribute.MultiWorkerMirroredStrategy(resolver)
-    except (ValueError, tf.errors.OpError) as error:
+    except (ValueError, OSError, tf.errors.OpError) as error:
         reason = getattr(error, "message", str(error)).splitlines()[0]
         raise UserError(
             f"can't join TF_CONFIG's cluster as {own}: {reason}; is the port free, are all "
@@ -151,6 +157,22 @@ def cluster(config: dict) -> tf.distribute.Strategy:
         ) from error
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def wait_for(others: list[str], own: str) -> None:
+    """Wait until each of the others listens at its host and port, and let them see that one does.
+
+    While TensorFlow waits, it takes SIGTERM for itself.
+    """
+    missing = [*others]
+    with socket.create_server(("", int(own.rpartition(":")[2]))):
+        while missing:
+            host, _, port = missing[0].rpartition(":")
+            try:
+                socket.create_connection((host, int(port)), timeout=5).close()
+                missing.pop(0)
+            except OSError:
+                time.sleep(0.2)
 
 
 def is_chief(training: tf.distribute.MultiWorkerMirroredStrategy) -> bool:
@@ -180,14 +202,14 @@ def check_agreement(params: Namespace) -> None:
 def scratch_output(params: Namespace) -> Iterator[Namespace]:
     """Yield flags that have this process write where nobody looks, and resume from a copy there."""
     output_dir = params.output_dir
-    with TemporaryDirectory() as place, open(os.devnull, "w") as null, redirect_stdout(null):
+    with TemporaryDirectory() as scratch, open(os.devnull, "w") as null, redirect_stdout(null):
         if params.resume:
-            copytree(run_folder(params), Path(place) / params.model_name)
-        plot = params.plot_model and os.path.join(place, "networks.png")
+            copytree(run_folder(params), Path(scratch) / params.model_name)
+        plot = params.plot_model and os.path.join(scratch, "networks.png")
         try:
-            yield Namespace(**vars(params) | {"output_dir": place, "plot_model": plot})
+            yield Namespace(**vars(params) | {"output_dir": scratch, "plot_model": plot})
         except (UserError, Stopped) as error:
-            error.args = (str(error).replace(place, output_dir),)
+            error.args = (str(error).replace(scratch, output_dir),)
             raise
 
 

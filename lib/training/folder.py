@@ -36,9 +36,11 @@ def run_folder(params: Namespace) -> Path:
             finds no checkpoint.
     """
     folder = Path(params.output_dir, params.model_name)
-    for character in "[\\":
-        if character in folder.as_posix():
-            raise UserError(f"TensorFlow can't read files in {folder}, for the {character}: rename")
+    for sign in "[\\":
+        if sign in folder.as_posix():
+            raise UserError(
+                f"TensorFlow can't read checkpoints in {folder}, for the {sign}: rename it"
+            )
     return folder
 
 
@@ -102,12 +104,7 @@ def clear(folder: Path) -> None:
 
 
 def describe(params: Namespace, draw) -> dict:
-    """Return a run's metadata: how, where and with what it begins, as JSON gives it back.
-
-    Args:
-        params: the flags, or the parameters of `gan.train`.
-        draw: the Sampler, of the data.
-    """
+    """Return a run's metadata: how, where and with what it begins, as JSON gives it back."""
     metadata = {
         "started": timestamp(),
         "versions": {
@@ -128,20 +125,11 @@ def describe(params: Namespace, draw) -> dict:
         "classes": draw.dataset.classes,
         "parameters": {name: value for name, value in vars(params).items() if name not in PROCESS},
     }
-    return json.loads(json.dumps(metadata, default=plain))
-
-
-def plain(value) -> list | float | str:
-    """Return what JSON can hold of NumPy's numbers and arrays; the name of anything else."""
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
+    return json.loads(json.dumps(metadata, default=lambda v: getattr(v, "tolist", v.__str__)()))
 
 
 def check_same_run(folder: Path, before: dict, now: dict) -> None:
-    """Refuse to go on with a run that began otherwise.
-
-    Args:
-        folder: the run's.
-        before, now: metadata of the run, and of what is to go on with it.
+    """Refuse to go on with a run that began otherwise, by its metadata.
 
     Raises:
         UserError: it is another script's, or has other parameters or images.
@@ -171,9 +159,10 @@ def write_metadata(folder: Path, metadata: dict) -> None:
 def processor() -> str:
     """Return the processor's name, where Linux tells it."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    name = re.search(
+        r"^model name\s*: (.*)", info.read_text() if info.exists() else "", re.MULTILINE
+    )
+    return name[1] if name else platform.processor()
 
 
 def timestamp() -> str:

@@ -26,10 +26,7 @@ EVENTS = "tensorboard/events.out.tfevents"
 class Record:
     """history.csv, losses.png, training.gif and TensorBoard's events in a run's folder.
 
-    Args:
-        folder: the run's.
-        history: its rows so far, which are written anew, so that none is doubled or missing.
-        grids: its sample grids so far.
+    All are written anew from the rows and grids so far, so that none is doubled or missing.
     """
 
     def __init__(self, folder: Path, history: list[dict[str, float]], grids: list[Path]):

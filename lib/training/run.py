@@ -13,6 +13,8 @@ forms is written anew from there when a run is resumed.
 import math
 import os
 import signal
+import sys
+import threading
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -31,7 +33,6 @@ from lib.training.defaults import DEFAULTS
 from lib.training.diagram import plot_model, write_summaries
 from lib.training.display import Display, header, how_to
 from lib.training.record import Record
-from lib.training.signals import stop_requests
 from lib.training.step import prepare
 
 import numpy as np
@@ -39,6 +40,7 @@ import numpy as np
 CHECKPOINT_SECONDS = 300
 EARLY_GRIDS = (1, 100)
 FIRST_STEPS = 50  # drawn one by one
+STOP = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @contextmanager
@@ -86,11 +88,8 @@ def open_run(
                     f"the run in {path} has taken {progress.step} steps already: give "
                     f"--train-steps={progress.step} to end it there, or more"
                 )
-            if (
-                progress.step
-                == params.train_steps
-                == progress.metadata["parameters"]["train_steps"]
-            ):
+            recorded = progress.metadata["parameters"]["train_steps"]
+            if progress.step == params.train_steps == recorded:
                 print(ending(path, params), flush=True)
                 raise Finished("nothing is left to do")
         progress.metadata = metadata | progress.metadata | {"parameters": metadata["parameters"]}
@@ -116,11 +115,7 @@ def open_run(
 class Run:
     """Counts the steps of a run; after each shows, draws and saves what is due.
 
-    Args:
-        path: the run's folder, claimed.
         models, params, plot: as in `open_run`.
-        checkpoints: those of the folder; the run goes on from there.
-        signals: the numbers of signals received so far.
     """
 
     def __init__(self, path: Path, models, params, plot, checkpoints, signals: list):
@@ -204,10 +199,8 @@ class Run:
     def close(self, **ended) -> None:
         """Save all, with a row and a grid of the last step, if none was due.
 
-        The checkpoint omits these: a resumed run equals one that never stopped.
-
-        Args:
-            ended: go into run.json.
+        The checkpoint omits these: a resumed run equals one that never stopped. What it `ended`
+        with goes into run.json.
         """
         if self.progress.recent:
             self._add_row({})
@@ -303,3 +296,32 @@ def ending(path: Path, params: Namespace) -> str:
         lines[-1] += "; sample with:"
         lines.append(how_to(params, f"--generator={generator}"))
     return "\n".join(lines)
+
+
+@contextmanager
+def stop_requests() -> Iterator[list[int]]:
+    """Collect the first SIGINT, SIGTERM or SIGHUP in a list, instead of dying of it.
+
+    `Run.log` reads the list after each step, saves and stops. The first signal restores the old
+    handlers: a second Ctrl-C raises KeyboardInterrupt. Ignored signals stay ignored (`nohup`, a
+    shell's `&`). Outside the main thread none is collected.
+    """
+    received, before = [], {}
+
+    def put_back():
+        for signum in [*before]:
+            signal.signal(signum, before.pop(signum))
+
+    def note(signum, _frame):
+        received.append(signum)
+        put_back()
+        print("finishing this step; Ctrl-C again stops at once", file=sys.stderr)
+
+    if threading.current_thread() is threading.main_thread():
+        for signum in STOP:
+            if signal.getsignal(signum) not in (signal.SIG_IGN, None):
+                before[signum] = signal.signal(signum, note)
+    try:
+        yield received
+    finally:
+        put_back()
