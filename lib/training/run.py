@@ -22,7 +22,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lib import data
-from lib.generator import Generator
 from lib.plumbing.errors import Finished, Stopped, UserError
 from lib.plumbing.tf import keras, tf
 from lib.scoring import evaluation
@@ -65,7 +64,6 @@ def open_run(
     """
     params = Namespace(**DEFAULTS | vars(params))
     generator, discriminator, _ = models
-    dataset = draw.dataset
     if params.evaluate_interval:
         evaluation.require_mnist(generator)
     if params.plot_model:
@@ -73,9 +71,6 @@ def open_run(
         raise Finished("nothing is left to do")
     path = folder.run_folder(params)
     metadata = folder.describe(params, draw)
-    generator.trained = Generator(  # so that what it draws is taken for what it was trained on
-        generator, dataset.classes, dataset.source, draw.distribution, draw.image_range
-    )
     prepare(models, draw)
     with folder.claimed(path, params.resume, params.overwrite), stop_requests() as signals:
         checkpoints = Checkpoints(path, models, draw.rng)
@@ -115,7 +110,7 @@ def open_run(
 class Run:
     """Counts the steps of a run; after each shows, draws and saves what is due.
 
-        models, params, plot: as in `open_run`.
+    Goes on from `checkpoints`, in the claimed folder `path`; stops when `signals` has a number.
     """
 
     def __init__(self, path: Path, models, params, plot, checkpoints, signals: list):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from lib import data
-from lib.generator import check_range
+from lib.generator import Generator, check_range
 from lib.plumbing.errors import UserError
 from lib.plumbing.tf import check_keras_settings, keras, ordered_updates, tf
 from lib.training.distribute import on_replicas
@@ -34,12 +34,17 @@ def prepare(models, draw: data.Sampler) -> None:
     restore only variables that exist.
 
     Args:
-        models: (generator, discriminator, adversarial); the run has described the first.
+        models: (generator, discriminator, adversarial). The first gets an attribute `trained`, the
+            Generator that says what it is trained on.
 
     Raises:
         UserError: they aren't compiled, or don't go together or with the data.
     """
     generator, discriminator, adversarial = models
+    dataset = draw.dataset
+    generator.trained = Generator(
+        generator, dataset.classes, dataset.source, draw.distribution, draw.image_range
+    )
     check_keras_settings()
     for model in discriminator, adversarial:
         if getattr(model, "optimizer", None) is None:
@@ -49,9 +54,10 @@ def prepare(models, draw: data.Sampler) -> None:
         "the discriminator takes images": tuple(discriminator.inputs[0].shape[1:]),
     }
     for what, shape in shapes.items():
-        if shape != draw.dataset.image_shape:
-            found = draw.dataset.image_shape
-            raise UserError(f"{what} of {shape}, the data's are {found}: build it for those")
+        if shape != dataset.image_shape:
+            raise UserError(
+                f"{what} of {shape}, the data's are {dataset.image_shape}: build it for those"
+            )
     if generator.trained.latent_size != draw.latent_size:
         raise UserError(
             f"the generator takes noise of width {generator.trained.latent_size}, and params has "
