@@ -52,6 +52,21 @@ def share(text: str) -> float:
     return value
 
 
+def data_path(text: str) -> str | None:
+    """Convert, as an argparse type, a path, or the name of a data set; None stands for MNIST."""
+    if text.isidentifier() and not os.path.exists(text):
+        return None if text == "mnist" else text
+    return os.path.abspath(text)
+
+
+def image_side(text: str) -> int:
+    """Convert, as an argparse type, the side of an image."""
+    side = whole_number(4, 256)(text)
+    if side % 4:
+        raise argparse.ArgumentTypeError(f"{side} is not divisible by 4")
+    return side
+
+
 def matching(pattern: str, what: str) -> Callable[[str], str]:
     """Return an argparse type: a text that matches a pattern, which `what` describes."""
 
@@ -216,10 +231,18 @@ def add_run_flags(parser: OneLineParser, model_name: str) -> None:
     positive = whole_number(1)
     add(
         "--data",
-        metavar="FILE.npz",
-        type=os.path.abspath,
-        help="images x_train, labels y_train (MNIST)",
+        metavar="WHAT",
+        type=data_path,
+        help="train on a folder or .zip of pictures, whose sub-folders are the classes; an .npz; an "
+        "IDX file; or fashion_mnist, cifar10, cifar100 (mnist)",
     )
+    add(
+        "--image-size",
+        metavar="N",
+        type=image_side,
+        help="crop the images to squares, and resize these to this side (as they are)",
+    )
+    add("--grey", action="store_true", help="leave out the images' colour")
     add(
         "--model-name",
         metavar="NAME",
@@ -261,8 +284,8 @@ def add_run_flags(parser: OneLineParser, model_name: str) -> None:
 
 # The modes that each flag goes with.
 USES = {
-    "digit": ("npz", "interpolate", "neighbors"),
-    "count": ("npz", "interpolate"),
+    "digit": ("npz", "images", "interpolate", "neighbors"),
+    "count": ("npz", "images", "interpolate"),
     "seconds": ("interpolate",),
     "code1": ("interpolate",),
     "code2": ("interpolate",),
@@ -285,7 +308,7 @@ def add_sampling_flags(parser: OneLineParser, conditional: bool, num_codes: int)
         "--count",
         metavar="N",
         type=whole_number(1, 100_000),
-        help="how many images (16; for --npz 10000)",
+        help="how many images (16; for --npz and --images 10000)",
     )
     add(
         "--seconds",
@@ -311,11 +334,12 @@ def add_sampling_flags(parser: OneLineParser, conditional: bool, num_codes: int)
         type=matching(r".*[^/]\.npz", "the name of an .npz file"),
         help="write images as a data set, which --data takes, instead of drawing",
     )
+    add("--images", metavar="FOLDER", help="the same as single pictures, in sub-folders by class")
 
 
 def check_sampling(parser: OneLineParser, params: argparse.Namespace, num_codes: int) -> None:
     """Refuse flags of sampling that don't go together."""
-    modes = "interpolate", "explore", "neighbors", "evaluate", "npz"
+    modes = "interpolate", "explore", "neighbors", "evaluate", "npz", "images"
     mode = next((name for name in modes if getattr(params, name)), None)
     for name, uses in USES.items():
         if getattr(params, name) is not None and mode not in uses:

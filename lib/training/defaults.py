@@ -4,6 +4,8 @@ DEFAULTS = {
     "train_steps": 40000,
     "output_dir": ".",
     "data": None,
+    "image_size": None,
+    "grey": False,
     "precision": "float32",
     "save_interval": 500,
     "log_interval": 50,
@@ -22,6 +24,8 @@ DEFAULTS = {
 CHANGEABLE = (
     "train_steps",
     "data",
+    "image_size",
+    "grey",
     "save_interval",
     "log_interval",
     "evaluate_interval",

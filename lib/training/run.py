@@ -21,7 +21,9 @@ from pathlib import Path
 
 from lib import data
 from lib.generator import Generator
+from lib.pictures import draw_dataset
 from lib.plumbing.errors import Finished, Stopped, UserError
+from lib.plumbing.files import write
 from lib.plumbing.tf import keras, tf
 from lib.scoring import evaluation
 from lib.scoring.table import scalars
@@ -88,6 +90,7 @@ def open_run(
         checkpoints.progress.began = began
         print(header(place, draw, params, checkpoints.progress.step), flush=True)
         folder.write_facts(place, began)
+        write(place / "real.png", draw_dataset(draw.dataset))
         write_summaries(models, place / "networks.txt", show=params.summary)
         run = Run(place, models, draw.dataset, params, plot, checkpoints, signals)
         try:
