@@ -95,7 +95,7 @@ def train(models, dataset, params):
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data)  # MNIST, or own images
+    dataset = data.load(params.data, params.image_size, params.grey)
     train(build_models(params, dataset), dataset, params)
 
 

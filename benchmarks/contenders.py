@@ -16,6 +16,7 @@ from importlib import import_module
 from lib import data
 from lib.plumbing.tf import keras, tf
 from lib.training import distribute
+from lib.training.step import compile_step, prepare
 
 import numpy as np
 
@@ -91,7 +92,7 @@ def ours(name, precision, batch_size):
     params = import_module(f"{name}-mnist").parser.parse_args([f"--batch-size={batch_size}"])
     with distribute.scope(params):
         script, params, models, draw = set_up(name, batch_size)
-        step = distribute.compile_step(script.gan_step, models, draw, params)
+        step = compile_step(script.gan_step, models, draw, params)
         for _ in requests():
             for value in step().values():
                 float(value)  # waits for the step

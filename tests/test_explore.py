@@ -137,7 +137,6 @@ def test_play(explorer, generator, tmp_path):
     check_screen(explorer, noise, label, codes, chosen=7)
 
     new_noise, reset, save = [button.ax for button in explorer.actions]
-    name = {"chapter": "_category8", "nested": ""}
     saved = tmp_path / "saved"
     for _ in range(2):
         mouse(save, (0.5, 0.5))

@@ -45,6 +45,21 @@ def whole_number(low: int, high: int = INT32_MAX) -> Callable[[str], int]:
     return number(low, high)
 
 
+def data_path(text: str) -> str:
+    """Convert, as an argparse type, a path, or the name of a data set."""
+    if text.isidentifier() and not os.path.exists(text):
+        return text
+    return os.path.abspath(text)
+
+
+def image_side(text: str) -> int:
+    """Convert, as an argparse type, the side of an image."""
+    side = whole_number(4, 256)(text)
+    if side % 4:
+        raise argparse.ArgumentTypeError(f"{side} is not divisible by 4")
+    return side
+
+
 def matching(pattern: str, what: str) -> Callable[[str], str]:
     """Return an argparse type: a text that matches a pattern, which `what` describes."""
 
@@ -234,6 +249,13 @@ def add_run_flags(group: Group, model_name: str) -> None:
     """
     add, positive = group.add, number(1, INT32_MAX)
     add(
+        "--image-size",
+        metavar="N",
+        type=image_side,
+        help="crop the images to squares, and resize these to this side (as they are)",
+    )
+    add("--grey", action="store_true", help="leave out the images' colour")
+    add(
         "--model-name",
         metavar="NAME",
         type=matching(r"[\w-][\w.-]{,99}", "a name of letters, digits, '_', '-', '.'"),
@@ -273,10 +295,10 @@ def add_run_flags(group: Group, model_name: str) -> None:
 
 
 # What can be asked of a generator instead of a grid, and which of it each flag goes with.
-MODES = "interpolate", "explore", "neighbors", "evaluate", "npz"
+MODES = "interpolate", "explore", "neighbors", "evaluate", "npz", "images"
 USES = {
-    "digit": (None, "npz", "interpolate", "neighbors"),
-    "count": (None, "npz", "interpolate"),
+    "digit": (None, "npz", "images", "interpolate", "neighbors"),
+    "count": (None, "npz", "images", "interpolate"),
     "seconds": ("interpolate",),
     "code1": (None, "interpolate"),
     "code2": (None, "interpolate"),
@@ -299,7 +321,7 @@ def add_sampling_flags(group: Group, conditional: bool, num_codes: int) -> None:
         "--count",
         metavar="N",
         type=number(1, 100_000),
-        help="draw N images (16; with --npz 10000)",
+        help="draw N images (16; with --npz and --images 10000)",
     )
     add(
         "--seconds",
@@ -322,6 +344,7 @@ def add_sampling_flags(group: Group, conditional: bool, num_codes: int) -> None:
         type=matching(r".*[^/]\.npz", "the name of an .npz file"),
         help="write images as a data set, which --data takes",
     )
+    add("--images", metavar="FOLDER", help="the same as single pictures, in sub-folders by class")
 
 
 def add_shared_flags(group: Group) -> None:
@@ -329,9 +352,10 @@ def add_shared_flags(group: Group) -> None:
     add = group.add
     add(
         "--data",
-        metavar="FILE.npz",
-        type=os.path.abspath,
-        help="train on these images, or compare with them (MNIST)",
+        metavar="WHAT",
+        type=data_path,
+        help="train on, or compare with: a folder or .zip of pictures, whose sub-folders are the "
+        "classes; an .npz; an IDX file; fashion_mnist, cifar10, cifar100 or mnist (mnist)",
     )
     add(
         "--seed",

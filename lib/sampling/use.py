@@ -1,6 +1,8 @@
 """What --generator does: draws a picture, scores, writes a data set, opens a window."""
 
 import json
+import os
+import re
 from argparse import Namespace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from lib.scoring import evaluation
 from lib.scoring.table import table
 
 import numpy as np
+from PIL import Image
 
 # What generators with labels, and with so many codes, do, and whose they are.
 KINDS = {
@@ -60,9 +63,12 @@ def use_generator(params: Namespace, conditional: bool, num_codes: int) -> None:
         from lib.sampling.explore import explore  # here: it loads matplotlib's toolkits
 
         explore(generator, params.seed, picture.parent)
-    elif params.npz:
+    elif params.npz or params.images:
         inputs = generator.inputs(params.count or 10_000, params.seed, params.digit)
-        write_dataset(generator, Path(params.npz), inputs)
+        if params.npz:
+            write_dataset(generator, Path(params.npz), inputs)
+        else:
+            write_images(generator, Path(params.images), inputs)
         print(f"--seed={params.seed} draws them again")
     else:
         draw(generator, picture, params)
@@ -127,3 +133,26 @@ def write_dataset(generator: Generator, path: Path, inputs: list[np.ndarray]) ->
     except FileExistsError as error:
         raise UserError(f"{path} exists: remove it, or give --npz another name") from error
     print(f"saved {len(inputs[0]):,} images in {path}")
+
+
+def write_images(generator: Generator, path: Path, inputs: list[np.ndarray]) -> None:
+    """Write images that a generator draws as PNGs of their size, in a folder that --data takes.
+
+    Each class has a sub-folder, named after it as far as file systems allow.
+
+    Raises:
+        UserError: the folder exists.
+    """
+    if os.path.lexists(path):
+        raise UserError(f"{path} exists: remove it, or give --images another name")
+    names = [re.sub(r"^\W|[^\w .-]", "_", name) for name in generator.names]
+    if len({name.casefold() for name in names}) < len(names):
+        names = [f"{number}_{name}" for number, name in enumerate(names)]
+    folders = [names[label] for label in np.argmax(inputs[1], axis=1)] if names else None
+    with files.atomic(path) as temporary:
+        for name in {*names} or {""}:
+            (temporary / name).mkdir(parents=True)
+        for number, image in enumerate(pictures.to_uint8(generator.draw(inputs))):
+            image = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+            image.save(temporary / (folders[number] if folders else "") / f"{number:05}.png")
+    print(f"saved {len(inputs[0]):,} images in {path}{os.sep}")

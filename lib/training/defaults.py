@@ -6,6 +6,8 @@ DEFAULTS = {
     "image_range": [0.0, 1.0],
     "output_dir": ".",
     "data": None,
+    "image_size": None,
+    "grey": False,
     "precision": "float32",
     "save_interval": 500,
     "log_interval": 50,
@@ -23,6 +25,8 @@ DEFAULTS = {
 CHANGEABLE = (
     "train_steps",
     "data",
+    "image_size",
+    "grey",
     "save_interval",
     "log_interval",
     "evaluate_interval",

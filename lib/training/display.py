@@ -103,10 +103,9 @@ def header(folder: Path, draw: data.Sampler, params: Namespace, done: int) -> st
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     devices = kind if replicas == 1 else f"{replicas} replicas on {kind}"
-    images = f"{len(draw.dataset.x_train):,} images of {draw.dataset.source or 'MNIST'}"
     step = f"resumed after step {done:,} of" if done else "steps:"
     return (
-        f"{params.model_name}: {images}, {devices}, {params.precision}, seed {params.seed}, "
+        f"{params.model_name}: {draw.dataset.description}; {devices}, {params.precision}, seed {params.seed}, "
         f"{step} {params.train_steps:,}; pictures in {folder}{os.sep}"
         + ("" if done else ", the first after step 1")
     )

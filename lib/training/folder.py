@@ -24,7 +24,7 @@ except ImportError:  # Windows: two processes on one run go unnoticed there
     fcntl = None
 
 # What a run leaves in its folder, beside its sample grids.
-FILES = "run.json", "networks.txt", "history.csv", "losses.png", "training.gif"
+FILES = "run.json", "networks.txt", "history.csv", "losses.png", "training.gif", "real.png"
 FOLDERS = "checkpoints", "tensorboard", "code1", "code2"  # the last two InfoGAN's
 
 

@@ -13,6 +13,7 @@ from lib.pictures import encode_gif
 from lib.plumbing.files import atomic, write
 from lib.plumbing.tf import file_errors, tf
 
+import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -139,10 +140,11 @@ def plot_losses(history: list[dict[str, float]], path: Path) -> None:
 
 
 def read_grid(path: Path) -> Image.Image | None:
-    """Read a sample grid in gray; return None where it is damaged."""
+    """Read a sample grid, in grey if it has no colour; return None where it is damaged."""
     try:
         with Image.open(path) as image:
-            return image.convert("L")
+            pixels = np.asarray(image.convert("RGB"))
+        return Image.fromarray(pixels if np.ptp(pixels, axis=2).any() else pixels[..., 0])
     except (OSError, SyntaxError, ValueError):  # Pillow raises any of them
         return None
 

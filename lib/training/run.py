@@ -22,7 +22,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lib import data
+from lib.pictures import draw_dataset
 from lib.plumbing.errors import Finished, Stopped, UserError
+from lib.plumbing.files import write
 from lib.plumbing.tf import keras, tf
 from lib.scoring import evaluation
 from lib.scoring.table import scalars
@@ -90,6 +92,7 @@ def open_run(
         progress.metadata = metadata | progress.metadata | {"parameters": metadata["parameters"]}
         print(header(path, draw, params, progress.step), flush=True)
         folder.write_metadata(path, progress.metadata)
+        write(path / "real.png", draw_dataset(draw.dataset))
         write_summaries(models, path / "networks.txt", show=params.summary)
         run = Run(path, models, params, plot, checkpoints, signals)
         try:
