@@ -31,8 +31,8 @@ from functools import partial
 from lib import data, gan
 from lib.keras2 import RMSprop
 from lib.program.main import main
-from lib.training.distribute import compile_step
 from lib.training.run import open_run
+from lib.training.step import compile_step
 
 import tensorflow as tf
 from tensorflow import keras

@@ -18,14 +18,13 @@ import sys
 from pathlib import Path
 
 from benchmarks import figures, tables
+from lib.generator import Generator
 from lib.plumbing.files import atomic
 from lib.plumbing.tf import tf
 from lib.program.flags import OneLineParser, whole_number
 from lib.scoring import evaluation
 from lib.training import checkpoints
 from lib.training.folder import generator_path, processor
-
-from lib.sampling.load import load
 
 ROOT = Path(__file__).parents[1]
 RUNS = {
@@ -51,7 +50,7 @@ def train(label: str, seed: int, args: argparse.Namespace) -> Path:
         *(f"--seed={seed}", f"--output-dir={place}", f"--precision={args.precision}"),
         *(f"--train-steps={args.steps}", f"--save-interval={args.interval}"),
         f"--evaluate-interval={args.interval}",
-        *(["--resume"] if checkpoints.found(folder) else []),
+        *(["--resume"] if checkpoints.prefixes(folder) else []),
     ]
     print(*command[1:], flush=True)
     # os.system leaves Ctrl-C to the script, which then saves the run
@@ -65,7 +64,7 @@ def score(folder: Path, steps: int) -> dict:
     path = folder / f"scores_{steps:05d}.json"
     if not path.exists():
         print(f"scoring {folder}", flush=True)
-        generator, _ = load(generator_path(folder))
+        generator = Generator.load(generator_path(folder))
         with atomic(path) as temporary:
             temporary.write_text(json.dumps(evaluation.evaluate(generator, SCORE_SEED)))
     return json.loads(path.read_text())

@@ -2,11 +2,10 @@
 
     python3 -m benchmarks.contenders ours wgan float32 64
 
-It says "ready" after its first step. Then it reads numbers of steps and answers with the
-seconds a step; at the end of its input it tells its peak memory in GB.
+It says "ready" after its first step. Then it reads numbers of steps and answers with the seconds a
+step, until its input ends.
 """
 
-import resource
 import subprocess
 import sys
 import time
@@ -14,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from importlib import import_module
 
-from lib import data, keras2
+from lib import data
 from lib.plumbing.tf import keras, tf
 from lib.training import distribute
+from lib.training.step import compile_step, prepare
 
 import numpy as np
 
@@ -49,12 +49,13 @@ class Contender:
             sys.exit(f"failed: {' '.join(self.process.args)}")
         return line
 
-    def close(self) -> float:
-        """Have it end; return its peak memory in GB."""
-        self.process.stdin.close()
-        memory = float(self.answer())
-        self.process.wait()
-        return memory
+
+def close(contenders: list[Contender]) -> None:
+    """Have processes end, those of a cluster together."""
+    for contender in contenders:
+        contender.process.stdin.close()
+    for contender in contenders:
+        contender.process.wait()
 
 
 def requests() -> Iterator[None]:
@@ -71,22 +72,27 @@ def requests() -> Iterator[None]:
         for _ in range(steps):
             yield
         answer((time.perf_counter() - started) / steps)
-    answer(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def set_up(name: str, batch_size: int = 64, seed: int = SEED) -> tuple:
+    """Return a script, its flags, its models and their Sampler, ready for `gan_step`."""
+    script = import_module(f"{name}-mnist")
+    params = script.parser.parse_args([f"--batch-size={batch_size}", f"--seed={seed}"])
+    keras.utils.set_random_seed(seed)
+    dataset = data.load()
+    models = script.build_models(params, dataset)
+    draw = data.Sampler(params, dataset)
+    prepare(models, draw)
+    return script, params, models, draw
 
 
 def ours(name, precision, batch_size):
-    """Make the script's own steps."""
-    keras.utils.set_random_seed(SEED)
+    """Make the script's own steps; in a cluster where TF_CONFIG names one."""
     keras.mixed_precision.set_global_policy(precision)
-    script = import_module(f"{name}-mnist")
-    params = script.parser.parse_args([f"--batch-size={batch_size}", f"--seed={SEED}"])
-    dataset = data.load()
-    # one device, unless TF_CONFIG names a cluster
-    with distribute.scope(params) as params:
-        models = script.build_models(params, dataset)
-        keras2.build_for_training(*models[1:])
-        draw = data.Sampler(params, dataset)
-        step = distribute.compile_step(script.gan_step, models, draw, params)
+    params = import_module(f"{name}-mnist").parser.parse_args([f"--batch-size={batch_size}"])
+    with distribute.scope(params):
+        script, params, models, draw = set_up(name, batch_size)
+        step = compile_step(script.gan_step, models, draw, params)
         for _ in requests():
             for value in step().values():
                 float(value)  # waits for the step
@@ -124,12 +130,14 @@ def keras2_listing(name, batch_size):
 
 
 def torch(name, precision, batch_size, variant):
-    """Make steps of the same networks and algorithm in PyTorch."""
-    from benchmarks import torch_gans
+    """Make the same steps in PyTorch, eager or compiled."""
+    from benchmarks import torch_steps
 
-    step = torch_gans.step(name, precision, batch_size, variant, SEED)
+    precision, compiled = precision.removeprefix("mixed_"), variant == "compiled"
+    twin = torch_steps.Twin(name, SEED, precision, compiled=compiled)
+    draw = torch_steps.Draw(batch_size, SEED)
     for _ in requests():
-        step()
+        twin.step(draw)
 
 
 def matmul(precision):

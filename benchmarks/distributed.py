@@ -8,13 +8,11 @@ loopback interface meanwhile. Linux only.
 
 import argparse
 import os
-from importlib import import_module
 from pathlib import Path
 
-from benchmarks.contenders import Contender
+from benchmarks.contenders import Contender, close, set_up
 from benchmarks.speed import machine
 from benchmarks.tables import markdown
-from lib import data
 from lib.program.flags import OneLineParser, whole_number
 from tests.helpers import local_cluster
 
@@ -51,9 +49,7 @@ def megabytes() -> float:
 
 def gradients(name: str) -> tuple[int, float]:
     """Return how many updates a step makes, and the megabytes of all their gradients."""
-    script = import_module(f"{name}-mnist")
-    params = script.parser.parse_args([])
-    _, discriminator, adversarial = script.build_models(params, data.load())
+    _, params, (_, discriminator, adversarial), _ = set_up(name)
     critic_updates = 2 * params.n_critic if name == "wgan" else 1
     sizes = [
         sum(4 * weight.shape.num_elements() for weight in model.trainable_variables) / 1e6
@@ -73,15 +69,18 @@ def measure(name: str, args: argparse.Namespace) -> np.ndarray:
     for _ in range(args.rounds):
         seconds, crossed = turn(cluster, args.steps)
         rounds.append((turn(alone, args.steps)[0], seconds, turn(mute, args.steps)[0], crossed))
-    for worker in alone + cluster + mute:
-        worker.process.stdin.close()  # a cluster's workers end together
-    for worker in alone + cluster + mute:
-        worker.process.wait()
+    close(alone + cluster + mute)
     return np.array(rounds).T
 
 
-def compare(args: argparse.Namespace) -> None:
-    """Measure, and print the table."""
+def main() -> None:
+    """Read the flags, measure, and print the table."""
+    parser = OneLineParser(__doc__)
+    add, positive = parser.add_argument, whole_number(1)
+    add("--gans", nargs="+", choices=("wgan", "lsgan"), default=("wgan", "lsgan"))
+    add("--steps", type=positive, default=3, help="a turn (3)")
+    add("--rounds", type=positive, default=15, help="turns of each (15)")
+    args = parser.parse_args()
     print(f"{machine()}, {args.rounds} rounds of {args.steps} steps\n")
     measured = []
     for name in args.gans:
@@ -95,16 +94,6 @@ def compare(args: argparse.Namespace) -> None:
     heads = ["GAN", "one worker, ms", "two, ms", "two that don't talk, ms", "ratio"]
     heads += ["ratio without talk", "updates a step", "gradients a step, MB", "crossed a step, MB"]
     print(markdown(heads, measured))
-
-
-def main() -> None:
-    """Read the flags, and compare."""
-    parser = OneLineParser(__doc__)
-    add, positive = parser.add_argument, whole_number(1)
-    add("--gans", nargs="+", choices=("wgan", "lsgan"), default=("wgan", "lsgan"))
-    add("--steps", type=positive, default=3, help="a turn (3)")
-    add("--rounds", type=positive, default=15, help="turns of each (15)")
-    compare(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from benchmarks.tables import markdown
 from lib import data
+from lib.generator import Generator
 from lib.pictures import GAP
 from lib.plumbing.tf import tf
 from lib.training.folder import generator_path, sample_grids
 
 import matplotlib.pyplot as plt
 import numpy as np
-from lib.sampling.load import load
 from matplotlib.figure import Figure
 from PIL import Image
 from scipy.stats import spearmanr
@@ -156,13 +156,13 @@ def plot_ends(runs: list[str], path: Path) -> None:
 
 def plot_digits(folders: dict[str, Path], path: Path, count: int = 5) -> None:
     """Draw digits 0 to 9 in columns, `count` rows of each model, from equal noise (Fig. 8.11)."""
-    noise = data.sample_noise(tf.random.Generator.from_seed(1), 10 * count, 100)
+    noise = data.sample_noise(tf.random.Generator.from_seed(1), 10 * count, 100, "uniform")
     labels = tf.one_hot(tf.range(10 * count) % 10, 10)
     figure = Figure(figsize=(4.5 * len(folders), 0.45 * count + 0.4), layout="constrained")
     row = figure.subplots(1, len(folders), squeeze=False)[0]
     for axes, (label, folder) in zip(row, folders.items(), strict=True):
-        generator, _ = load(generator_path(folder))
-        images = generator.predict([noise, labels], verbose=0)
+        generator = Generator.load(generator_path(folder))
+        images = generator.model.predict([noise, labels], verbose=0)
         grid = images.reshape(count, 10, SIDE, SIDE).swapaxes(1, 2).reshape(SIDE * count, -1)
         axes.imshow(grid, cmap="gray", vmin=0, vmax=1)
         ticks = SIDE // 2 + SIDE * np.arange(10)

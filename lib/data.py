@@ -306,7 +306,7 @@ class Sampler:
         self.batch_size = params.batch_size // strategy.num_replicas_in_sync  # a replica's share
         self.latent_size = params.latent_size
         self.distribution = getattr(params, "noise", "uniform")
-        self.image_range = getattr(params, "image_range", (0.0, 1.0))
+        self.image_range = tuple(getattr(params, "image_range", (0.0, 1.0)))
         if self.distribution not in NOISES:
             raise UserError(
                 f"noise {self.distribution!r} is unknown: give one of {', '.join(NOISES)}"

@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from lib.generator import Generator
 from lib.keras2 import batch_normalization
 from lib.plumbing.errors import Finished, UserError
 from lib.plumbing.files import write, write_new
-from lib.plumbing.tf import keras, layers, tf
+from lib.plumbing.tf import check_keras_settings, keras, layers, tf
+from lib.training.defaults import DEFAULTS
 
 import numpy as np
 
@@ -43,6 +45,7 @@ def generator(
     Raises:
         UserError: no such side.
     """
+    check_keras_settings()
     if image_size % 4 or not 4 <= image_size <= data.MAX_SIDE:
         raise UserError(
             f"image_size {image_size}: it must be divisible by 4, from 4 to {data.MAX_SIDE}"
@@ -88,6 +91,7 @@ def discriminator(
         the judgement (None, 1); then `label` (None, num_labels), a softmax, and with codes
         `code1`, `code2`, ... (None, 1), sigmoids; or `z0` (None, num_codes), a tanh.
     """
+    check_keras_settings()
     x = inputs
     if labels is not None:
         image_size = inputs.shape[1]
@@ -135,10 +139,15 @@ class Adversarial(keras.Model):
     def __init__(self, generator, discriminator, name="adversarial", **kwargs):
         name = re.sub(r"[^A-Za-z0-9]", "_", name).lstrip("_") or "adversarial"  # as scopes allow
         super().__init__(name=name, dtype="float32", **kwargs)  # noise goes in as drawn
+        for model in generator, discriminator:
+            if not model.built:
+                raise UserError(f"{model.name} isn't built: begin it with keras.Input(shape)")
         self.generator = generator
         self.discriminator = discriminator
-        self.output_names = discriminator.output_names
-        self(generator.input)  # builds it, for the summary
+        if hasattr(discriminator, "output_names"):  # not a Sequential
+            self.output_names = discriminator.output_names
+        inputs = generator.inputs
+        self(inputs if inputs[1:] else inputs[0])  # builds it, for the summary
 
     def call(self, inputs, training=None):
         images = self.generator(inputs, training=training)
@@ -203,7 +212,10 @@ def train(models, x_train, params, step=gan_step) -> None:
     from lib.training.run import open_run
     from lib.training.step import compile_step
 
-    generator, _, _ = models
+    generator, discriminator, _ = models
+    check_names(params)
+    if step is gan_step and len(discriminator.outputs) > 1:
+        raise UserError("this discriminator has heads: give a step, as acgan-mnist.py's gan_step")
     dataset = x_train if isinstance(x_train, data.Dataset) else data.dataset(x_train)
     draw = data.Sampler(params, dataset)
     grid = Generator.of(generator)  # its pictures: the classes in order, codes in the middle
@@ -215,6 +227,17 @@ def train(models, x_train, params, step=gan_step) -> None:
     with suppress(Finished), open_run(models, draw, params, plot) as run:
         for number in run.steps():
             run.log(number, train_step())
+
+
+def check_names(params) -> None:
+    """Raise a UserError where params lacks a name, or seems to misspell one."""
+    needed = {"batch_size", "latent_size", "seed", "model_name"}
+    if missing := sorted(needed - vars(params).keys()):
+        raise UserError(f"params has no {', '.join(missing)}")
+    known = needed | DEFAULTS.keys()
+    for name in vars(params).keys() - known:  # a step may read others
+        if close := get_close_matches(name, known, 1, cutoff=0.8):
+            raise UserError(f"params has {name}: did you mean {close[0]}?")
 
 
 def step_metrics(discriminator: keras.Model, adversarial: keras.Model) -> dict[str, tf.Tensor]:

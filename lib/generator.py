@@ -261,10 +261,23 @@ def plain(name: str) -> str:
 
 def last_activation(model: keras.Model):
     """Return the activation of a model's last layer, at whatever depth; None where it has none."""
-    layer = model.layers[-1]
-    while isinstance(layer, keras.Model):
-        layer = layer.layers[-1]
-    return getattr(layer, "activation", None)
+    last = model
+    while isinstance(last, keras.Model):
+        last = getattr(last, "operations", last.layers)[-1]
+    return getattr(last, "activation", None)
+
+
+def check_range(model: keras.Model, image_range: tuple[float, float]) -> None:
+    """Raise a UserError where a model's last activation can't reach black and white."""
+    if activation := last_activation(model):
+        values = activation(tf.linspace([-50.0], [50.0], 101, axis=1))
+        reached = float(tf.reduce_min(values)), float(tf.reduce_max(values))
+        if reached[0] > image_range[0] + 0.01 or reached[1] < image_range[1] - 0.01:
+            raise UserError(
+                f"the generator's {activation.__name__} draws in [{reached[0]:g}, {reached[1]:g}], "
+                f"and trains on images in [{image_range[0]:g}, {image_range[1]:g}]: take another "
+                "activation, or give params.image_range"
+            )
 
 
 def guessed_range(model: keras.Model) -> tuple[float, float]:

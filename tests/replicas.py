@@ -27,8 +27,8 @@ BATCH, SIDE = 8, 8
 
 
 def train_discriminator(devices, name, words, x, y, steps):
-    """Return how its weights and its optimizer's averages move, the mean loss of the last step,
-    and batch normalization's averages on every replica.
+    """Return how its weights and the optimizer's averages move, the last loss, and batch
+    normalization's averages on every replica.
     """
     strategy = distribute.strategy(devices)
     keras.utils.set_random_seed(1)
@@ -143,7 +143,7 @@ def on_two(folder):
         "averages": averages(),
         "draws": draws(),
         "uneven": uneven(),
-        "scripts": scripts(folder, "wgan", "acgan", "wgan-gp", "infogan"),
+        "scripts": scripts(folder, "acgan", "wgan-gp", "infogan"),
     }
 
 

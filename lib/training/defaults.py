@@ -2,6 +2,8 @@
 
 DEFAULTS = {
     "train_steps": 40000,
+    "noise": "uniform",
+    "image_range": [0.0, 1.0],
     "output_dir": ".",
     "data": None,
     "image_size": None,
@@ -10,7 +12,6 @@ DEFAULTS = {
     "save_interval": 500,
     "log_interval": 50,
     "evaluate_interval": None,
-    "against_mnist": False,
     "plot_model": None,
     "distribute": None,
     "summary": False,
@@ -29,7 +30,6 @@ CHANGEABLE = (
     "save_interval",
     "log_interval",
     "evaluate_interval",
-    "against_mnist",
 )
 PROCESS = (
     "model_name",
