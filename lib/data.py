@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib import images
-from lib.images import MAX_BYTES, MAX_SIDE  # noqa: F401  (lib.gan has them from here)
+from lib.images import MAX_SIDE
 from lib.pictures import to_uint8
 from lib.plumbing.errors import UserError
 from lib.plumbing.tf import tf
@@ -85,13 +85,11 @@ class Dataset(NamedTuple):
         if self.y_train is None:
             return told
         counts = self.y_train.sum(axis=0).astype(int)
-        told += f", {len(counts)} classes of {counts.min():,} to {counts.max():,}"
+        rare = f" ({self.classes[counts.argmin()]})" if counts.min() < counts.mean() / 10 else ""
+        told += f", {len(counts)} classes of {counts.min():,}{rare} to {counts.max():,}"
         if len(counts) <= 20:
-            told += (
-                f" ({', '.join(f'{c} {n:,}' for c, n in zip(self.classes, counts, strict=True))})"
-            )
-        elif counts.min() < counts.mean() / 10:
-            told += f" (the rarest is {self.classes[counts.argmin()]})"
+            each = zip(self.classes, counts, strict=True)
+            told += f": {', '.join(f'{name} {count:,}' for name, count in each)}"
         return told
 
     @property
@@ -138,11 +136,16 @@ def checked_images(x: np.ndarray, image_size: int | None, grey: bool) -> np.ndar
     found = f"x_train is {x.dtype} {x.shape}"
     if not len(x):
         raise UserError(f"{found}: there are no images in it")
-    if x.ndim == 3:
+    axes = x.ndim
+    if axes == 3:
         x = x[..., np.newaxis]
     if x.ndim == 4 and x.shape[3] not in (1, 3, 4) and x.shape[1] in (1, 3, 4):
         raise UserError(f"{found}, channels first: give x_train.transpose(0, 2, 3, 1)")
-    if x.ndim == 2 and x.shape[1] >= 16 and (side := math.isqrt(x.shape[1])) ** 2 == x.shape[1]:
+    if (
+        x.ndim == 2
+        and x.shape[0] != x.shape[1]
+        and (side := math.isqrt(x.shape[1])) ** 2 == x.shape[1]
+    ):
         raise UserError(f"{found}, flat: give x_train.reshape(-1, {side}, {side})")
     if x.ndim != 4 or x.shape[3] not in (1, 3, 4):
         raise UserError(
@@ -151,19 +154,15 @@ def checked_images(x: np.ndarray, image_size: int | None, grey: bool) -> np.ndar
     count, height, width, channels = x.shape
     if not image_size and height == width and height % 4 and height < MAX_SIDE:
         before, after = -height % 4 // 2, (-height % 4 + 1) // 2
-        pad = ", ".join(2 * [f"({before}, {after})"] + (len(found.split(",")) - 3) * ["(0, 0)"])
+        pad = ", ".join(["(0, 0)", *2 * [f"({before}, {after})"], "(0, 0)"][:axes])
         raise UserError(
             f"{found}: the side must be divisible by 4: add --image-size="
-            f"{images.usual_side(height)}, or give np.pad(x_train, ((0, 0), {pad}), 'edge')"
+            f"{images.usual_side(height)}, or give np.pad(x_train, ({pad}), 'edge')"
         )
     x = in_range(x, found)
-    if (
-        (grey and channels > 1)
-        or channels == 4
-        or image_size not in (None, height, width)
-        or (image_size and height != width)
-    ):
-        images.check_size(count, *(image_size or height, image_size or width), channels, found)
+    side = image_size or height
+    if (height, width) != (side, side) or (grey and channels > 1) or channels == 4:
+        images.check_size(count, side, image_size or width, channels, f"{found} of")
         few = grey or channels == 1
         x = x if x.dtype == np.uint8 else to_uint8(x)
         x = x[..., 0] if channels == 1 else x

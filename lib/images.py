@@ -27,6 +27,7 @@ LITTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}
 SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 # What the arrays of an npz are called: by Keras, by MedMNIST.
 ARRAYS = ("x_train", "y_train"), ("train_images", "train_labels")
+PLAIN = "np.array(x_train.tolist())", "y_train.astype(str)"  # what isn't pickled
 # The data sets that Keras downloads, with the names of their classes in the order of their labels.
 NAMED = {
     "mnist": [],
@@ -139,7 +140,7 @@ def read_pictures(
         except Exception as error:  # noqa: BLE001  (there is no end to what a file can hold)
             return str(error) or type(error).__name__
 
-    x, kept, left_out = None, [], []
+    x, kept, left_out, colour = None, [], [], False
     pool = ThreadPoolExecutor()  # Pillow decodes and resizes side by side
     try:
         with warnings.catch_warnings():
@@ -154,10 +155,12 @@ def read_pictures(
                     x = np.empty((len(files), *pixels.shape), np.uint8)
                 if pixels.shape != x.shape[1:]:
                     raise UserError(
-                        f"{path / kept[0]} is {size(*x.shape[1:3])}, {file} {size(*pixels.shape[:2])}"
-                        f": add --image-size={usual_side(*x.shape[1:3], *pixels.shape[:2])}"
+                        f"{path / kept[0]} is {x.shape[2]} x {x.shape[1]}, {file} {pixels.shape[1]}"
+                        f" x {pixels.shape[0]}: add --image-size="
+                        f"{usual_side(*x.shape[1:3], *pixels.shape[:2])}, which makes them one size"
                     )
                 x[len(kept)] = pixels
+                colour = colour or bool(np.ptp(pixels, axis=2).any())
                 kept.append(file)
     finally:
         pool.shutdown(cancel_futures=True)
@@ -166,9 +169,7 @@ def read_pictures(
         print(f"left out: {', '.join(left_out[:10])}{more}", flush=True)
     if x is None:
         raise UserError(f"{path} holds no pictures: give a folder of PNG or JPEG files")
-    x = x[: len(kept)]
-    if not (x != x[..., :1]).any():  # grey pictures
-        x = x[..., :1].copy()
+    x = x[: len(kept)] if colour else x[: len(kept), ..., :1].copy()
     return x, np.array([file.parts[above] for file in kept]) if labels else None
 
 
@@ -208,11 +209,6 @@ def fitted(image: Image.Image, image_size: int | None = None, grey: bool = False
     return np.atleast_3d(np.asarray(image))
 
 
-def size(height: int, width: int) -> str:
-    """Say how large a picture is."""
-    return f"{width} x {height}"
-
-
 def usual_side(*sides: int) -> int:
     """Return the side to resize images to: what the smallest has, but at most 64, as GANs do."""
     return min(64, max(4, min(sides) // 4 * 4))
@@ -226,14 +222,14 @@ def check_size(count: int, height: int, width: int, channels: int, found: str) -
     """
     if height != width or height % 4 or not 4 <= height <= MAX_SIDE:
         raise UserError(
-            f"{found} {size(height, width)}: images must be square, their side divisible by 4, up "
-            f"to {MAX_SIDE}: add --image-size={usual_side(height, width)}"
+            f"{found} {width} x {height}: images must be square, their side divisible by 4, up to "
+            f"{MAX_SIDE}: add --image-size={usual_side(height, width)}"
         )
     if count * height * width * channels > MAX_BYTES:
         side = max(4, math.isqrt(MAX_BYTES // count // channels) // 4 * 4)
         raise UserError(
-            f"{count:,} images of {size(height, width)} take more than {MAX_BYTES / 2**30:g} GiB: "
-            f"add --image-size={side}"
+            f"{count:,} images of {width} x {height} take more than {MAX_BYTES / 2**30:g} GiB: add "
+            f"--image-size={side}"
         )
 
 
@@ -281,19 +277,14 @@ def read_idx_labels(path: Path) -> np.ndarray:
 def read_npz(path: Path, labels: bool) -> tuple[np.ndarray, np.ndarray | None]:
     """Read arrays of an npz; nothing is unpickled, as that would run code from the file."""
     with ZipFile(path) as archive:
-        found = {
-            info.filename[:-4]: array_header(archive, info.filename)
-            for info in archive.infolist()
-            if info.filename.endswith(".npy")
-        }
-        sizes = {info.filename[:-4]: info.file_size for info in archive.infolist()}
+        members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+        sizes = {info.filename[:-4]: info.file_size for info in members}
+        found = {name: array_header(archive, f"{name}.npy") for name in sizes}
     pairs = [pair[: 1 + labels] for pair in ARRAYS]
     names = next((pair for pair in pairs if found.keys() >= {*pair}), None)
     if names is None:
-        raise UserError(other_names(path, found, pairs[0]))
-    for name, plain in zip(
-        names, ("np.array(x_train.tolist())", "y_train.astype(str)"), strict=False
-    ):
+        raise UserError(f"{path} {other_names(path.name, found, pairs[0])}")
+    for name, plain in zip(names, PLAIN, strict=False):
         if found[name][1].hasobject:
             raise UserError(
                 f"{path}: {name} is pickled, as it is an array of Python objects, and reading that "
@@ -314,19 +305,17 @@ def array_header(archive: ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype
     return shape, dtype
 
 
-def other_names(path: Path, found: dict, wanted: tuple[str, ...]) -> str:
+def other_names(file: str, found: dict, wanted: tuple[str, ...]) -> str:
     """Say how to write an npz again under the names that are wanted; guess no array's meaning."""
-    told = f"{path} has no {' and no '.join(wanted)}, but {', '.join(found) or 'nothing'}: "
+    missing = " and no ".join(name for name in wanted if name not in found)
+    told = f"has no {missing}, but {', '.join(found) or 'nothing'}: "
     images = [name for name, (shape, _) in found.items() if len(shape) in (3, 4)]
-    if "x_train" in found:
-        images = ["x_train"]
+    images = ["x_train"] if "x_train" in found else images
     count = found[images[0]][0][0] if images else 0
     labels = [name for name, (shape, _) in found.items() if shape in ((count,), (count, 1))]
-    if len(images) > 1 or len(wanted) > 1 and len(labels) > 1:
-        return told + f"write another, in which these are called {' and '.join(wanted)}"
-    if len(wanted) > 1 and images and not labels:
-        return told + "without labels only a GAN that needs none trains, as dcgan-mnist.py"
-    if not images:
-        return told + "give one with images, (N, height, width) or (N, height, width, 3)"
+    if any(len(names) != 1 for names in (images, labels)[: len(wanted)]):
+        return told + (
+            "write another, whose images are called x_train and, for a GAN with labels, these y_train"
+        )
     new = ", ".join(f'{w}=f["{n}"]' for w, n in zip(wanted, images + labels, strict=False))
-    return told + f'write another, as by f = np.load("{path.name}"); np.savez("own.npz", {new})'
+    return told + f'write another, as by f = np.load("{file}"); np.savez("own.npz", {new})'
