@@ -29,10 +29,10 @@ parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seco
 from functools import partial
 
 from lib import data, gan
-from lib.keras2 import Adversarial, RMSprop
+from lib.keras2 import RMSprop
 from lib.program.main import main
-from lib.training.distribute import compile_step
 from lib.training.run import open_run
+from lib.training.step import compile_step
 
 import tensorflow as tf
 from tensorflow import keras
@@ -42,8 +42,8 @@ def build_models(params, dataset):
     """Build generator, discriminator and adversarial model; compile the last two."""
     noise = keras.Input((params.latent_size,), name="z_input")
     labels = keras.Input((dataset.num_labels,), name="class_labels")
-    images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
-    generator = gan.generator(noise, dataset.image_size, labels=labels)
+    images = keras.Input(dataset.image_shape, name="discriminator_input")
+    generator = gan.generator(noise, dataset.image_size, labels=labels, channels=dataset.channels)
 
     loss = ["binary_crossentropy", "categorical_crossentropy"]
     metrics = [["accuracy"], ["accuracy"]]
@@ -52,7 +52,7 @@ def build_models(params, dataset):
     discriminator.compile(loss=loss, optimizer=RMSprop(params.lr, params.decay), metrics=metrics)
     # generator, then discriminator. This model trains the generator's weights only, and runs the
     # discriminator in inference mode
-    adversarial = Adversarial(generator, discriminator, name=params.model_name)
+    adversarial = gan.Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss=loss, optimizer=RMSprop(params.lr / 2, params.decay / 2), metrics=metrics
     )
@@ -89,13 +89,13 @@ def train(models, dataset, params):
     plot = partial(gan.plot_images, generator, noise_input, noise_label)
     train_step = compile_step(gan_step, models, draw, params)  # as one graph, on each device
     with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
-        gan.print_labels(noise_label, dataset.classes)
+        gan.print_labels(noise_label, dataset)
         for step in run.steps():
             run.log(step, train_step())  # shows, draws, saves what is due
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data)  # MNIST, or own images
+    dataset = data.load(params.data, params.image_size, params.grey)
     train(build_models(params, dataset), dataset, params)
 
 

@@ -25,18 +25,23 @@ parser.add_hyperparameter(
 
 parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seconds to import
 
-from lib import data, gan
-from lib.keras2 import Adversarial, RMSprop
-from lib.program.main import main
+from functools import partial
 
+from lib import data, gan
+from lib.keras2 import RMSprop
+from lib.program.main import main
+from lib.training.run import open_run
+from lib.training.step import compile_step
+
+import tensorflow as tf
 from tensorflow import keras
 
 
 def build_models(params, dataset):
     """Build generator, discriminator and adversarial model; compile the last two."""
     noise = keras.Input((params.latent_size,), name="z_input")
-    images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
-    generator = gan.generator(noise, dataset.image_size)
+    images = keras.Input(dataset.image_shape, name="discriminator_input")
+    generator = gan.generator(noise, dataset.image_size, channels=dataset.channels)
 
     discriminator = gan.discriminator(images, batch_norm=params.batch_norm)
     # RMSprop as Keras 2 has it: rho 0.9, and division by sqrt(v) + 1e-7
@@ -47,7 +52,7 @@ def build_models(params, dataset):
     )
     # generator, then discriminator. This model trains the generator's weights only, and runs the
     # discriminator in inference mode
-    adversarial = Adversarial(generator, discriminator, name=params.model_name)
+    adversarial = gan.Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss="binary_crossentropy",
         optimizer=RMSprop(params.lr / 2, params.decay / 2),
@@ -56,16 +61,35 @@ def build_models(params, dataset):
     return generator, discriminator, adversarial
 
 
-gan_step = gan.dcgan_step  # what the chapter's trainer takes; the other scripts have their own
+def gan_step(models, draw, params):
+    """Take one update of the discriminator, then one of the generator."""
+    generator, discriminator, adversarial = models
+    real, fake = tf.ones((draw.batch_size, 1)), tf.zeros((draw.batch_size, 1))
+    # the discriminator: one batch of real images (1.0) and fake ones (0.0)
+    real_images = draw.images()
+    # inference mode: the listing draws these with `predict`, by moving averages
+    fake_images = generator(draw.noise(), training=False)
+    x = tf.concat([real_images, fake_images], axis=0)
+    y = tf.concat([real, fake], axis=0)
+    discriminator.train_step((x, y))
+    # the generator alone: fresh noise, to be taken for real
+    adversarial.train_step((draw.noise(), real))
+    return gan.step_metrics(discriminator, adversarial)
 
 
 def train(models, dataset, params):
-    """The chapter's trainer, in lib/gan.py."""
-    gan.train(models, dataset, params, gan_step)
+    """Train to the end of the run. All its pictures show the same 16 noise vectors."""
+    generator, _, _ = models
+    draw = data.Sampler(params, dataset)  # images, with replacement; noise in [-1, 1)
+    plot = partial(gan.plot_images, generator, draw.noise(16))
+    train_step = compile_step(gan_step, models, draw, params)  # one graph, on all replicas
+    with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
+        for step in run.steps():
+            run.log(step, train_step())  # shows, draws, saves what is due
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data, labels=False)  # MNIST, or own images
+    dataset = data.load(params.data, params.image_size, params.grey, labels=False)
     train(build_models(params, dataset), dataset, params)
 
 

@@ -31,12 +31,15 @@ parser.add_hyperparameter("--code-weight", 2.0, "of the squared error of each co
 
 parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seconds to import
 
-from lib import data, gan
-from lib.keras2 import Adversarial, RMSprop
-from lib.program.main import main
-from lib.training.distribute import compile_step
-from lib.training.run import open_run
+from functools import partial
 
+from lib import data, gan
+from lib.keras2 import RMSprop
+from lib.program.main import main
+from lib.training.run import open_run
+from lib.training.step import compile_step
+
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
@@ -46,8 +49,10 @@ def build_models(params, dataset):
     noise = keras.Input((params.latent_size,), name="z_input")
     categories = keras.Input((params.num_categories,), name="category")
     codes = [keras.Input((1,), name="code1_input"), keras.Input((1,), name="code2_input")]
-    images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
-    generator = gan.generator(noise, dataset.image_size, labels=categories, codes=codes)
+    images = keras.Input(dataset.image_shape, name="discriminator_input")
+    generator = gan.generator(
+        noise, dataset.image_size, labels=categories, codes=codes, channels=dataset.channels
+    )
 
     # D and Q share all but their last layers (the paper's section 6)
     discriminator = gan.discriminator(images, num_labels=params.num_categories, num_codes=2)
@@ -62,7 +67,7 @@ def build_models(params, dataset):
         weighted_metrics=accuracy,
     )
     # generator, then discriminator, of which only the generator's weights are trainable here
-    adversarial = Adversarial(generator, discriminator, name=params.model_name)
+    adversarial = gan.Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss=loss,
         loss_weights=weights,
@@ -97,12 +102,16 @@ def train(models, dataset, params):
     """
     generator, _, _ = models
     draw = data.Sampler(params, dataset)  # images, with replacement; noise in [-1, 1)
-    grids = data.code_grids(draw.noise(params.num_categories), params.num_categories)
+    n = params.num_categories
+    row, col = np.divmod(np.arange(n * n), n)
+    one_hot, middle = np.eye(n, dtype="float32"), np.full((n * n, 1), 0.5, "float32")
+    noise, sweep = draw.noise(n).numpy(), np.linspace(0, 1, n, dtype="float32")[col, np.newaxis]
 
     def plot(step, model_name):
-        for name in "code1", "code2":
-            gan.plot_images(generator, *grids[name], step=step, model_name=model_name / name)
-        return gan.plot_images(generator, *grids["category"], step=step, model_name=model_name)
+        save = partial(gan.plot_images, generator, step=step)
+        save(noise[0 * row], one_hot[row], [sweep, middle], model_name=model_name / "code1")
+        save(noise[0 * row], one_hot[row], [middle, sweep], model_name=model_name / "code2")
+        return save(noise[row], one_hot[col], [middle, middle], model_name=model_name)
 
     train_step = compile_step(gan_step, models, draw, params)  # as one graph, on each device
     with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
@@ -111,7 +120,7 @@ def train(models, dataset, params):
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data, labels=False)  # MNIST, or own images
+    dataset = data.load(params.data, params.image_size, params.grey, labels=False)
     train(build_models(params, dataset), dataset, params)
 
 

@@ -27,10 +27,10 @@ parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seco
 from functools import partial
 
 from lib import data, gan
-from lib.keras2 import Adversarial, RMSprop
+from lib.keras2 import RMSprop
 from lib.program.main import main
-from lib.training.distribute import compile_step
 from lib.training.run import open_run
+from lib.training.step import compile_step
 
 import tensorflow as tf
 from tensorflow import keras
@@ -39,8 +39,8 @@ from tensorflow import keras
 def build_models(params, dataset):
     """Build generator, discriminator and adversarial model; compile the last two."""
     noise = keras.Input((params.latent_size,), name="z_input")
-    images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
-    generator = gan.generator(noise, dataset.image_size)
+    images = keras.Input(dataset.image_shape, name="discriminator_input")
+    generator = gan.generator(noise, dataset.image_size, channels=dataset.channels)
 
     # linear output: the squared error is of the score itself
     discriminator = gan.discriminator(images, activation=None)
@@ -50,7 +50,7 @@ def build_models(params, dataset):
     )
     # generator, then discriminator. This model trains the generator's weights only, and runs the
     # discriminator in inference mode
-    adversarial = Adversarial(generator, discriminator, name=params.model_name)
+    adversarial = gan.Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss="mse", optimizer=RMSprop(params.lr / 2, params.decay / 2), metrics=["accuracy"]
     )
@@ -86,7 +86,7 @@ def train(models, dataset, params):
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data, labels=False)  # MNIST, or own images
+    dataset = data.load(params.data, params.image_size, params.grey, labels=False)
     train(build_models(params, dataset), dataset, params)
 
 

@@ -31,10 +31,9 @@ parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seco
 from functools import partial
 
 from lib import data, gan
-from lib.keras2 import Adversarial
 from lib.program.main import main
-from lib.training.distribute import compile_step
 from lib.training.run import open_run
+from lib.training.step import compile_step
 
 import tensorflow as tf
 from tensorflow import keras
@@ -58,8 +57,8 @@ def gradient_penalty(critic, images):
 def build_models(params, dataset):
     """Build generator, critic and adversarial model; compile the last two."""
     noise = keras.Input((params.latent_size,), name="z_input")
-    images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
-    generator = gan.generator(noise, dataset.image_size)
+    images = keras.Input(dataset.image_shape, name="discriminator_input")
+    generator = gan.generator(noise, dataset.image_size, channels=dataset.channels)
 
     def adam():
         return keras.optimizers.Adam(params.lr, beta_1=params.beta_1, beta_2=params.beta_2)
@@ -67,7 +66,7 @@ def build_models(params, dataset):
     # linear, and without batch normalization: the penalty is of each image's own gradient
     critic = gan.discriminator(images, activation=None)
     critic.compile(optimizer=adam())
-    adversarial = Adversarial(generator, critic, name=params.model_name)
+    adversarial = gan.Adversarial(generator, critic, name=params.model_name)
     adversarial.compile(loss=generator_loss, optimizer=adam())
     return generator, critic, adversarial
 
@@ -113,7 +112,7 @@ def train(models, dataset, params):
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data, labels=False)  # MNIST, or own images
+    dataset = data.load(params.data, params.image_size, params.grey, labels=False)
     train(build_models(params, dataset), dataset, params)
 
 

@@ -38,10 +38,10 @@ parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seco
 from functools import partial
 
 from lib import data, gan
-from lib.keras2 import Adversarial, RMSprop
+from lib.keras2 import RMSprop
 from lib.program.main import main
-from lib.training.distribute import compile_step
 from lib.training.run import open_run
+from lib.training.step import compile_step
 
 import tensorflow as tf
 from tensorflow import keras
@@ -69,8 +69,8 @@ def clip_weights(discriminator, clip_value):
 def build_models(params, dataset):
     """Build generator, critic and adversarial model; compile the last two."""
     noise = keras.Input((params.latent_size,), name="z_input")
-    images = keras.Input((dataset.image_size, dataset.image_size, 1), name="discriminator_input")
-    generator = gan.generator(noise, dataset.image_size)
+    images = keras.Input(dataset.image_shape, name="discriminator_input")
+    generator = gan.generator(noise, dataset.image_size, channels=dataset.channels)
 
     # no activation: a critic's score has no bounds. Its accuracy, for which Keras takes scores
     # above 0.5 as 1, means nothing; the chapter prints it all the same.
@@ -79,7 +79,7 @@ def build_models(params, dataset):
     discriminator.compile(loss=wasserstein_loss, optimizer=RMSprop(params.lr), metrics=["accuracy"])
     # generator, then critic. This model trains the generator's weights only, and runs the critic in
     # inference mode
-    adversarial = Adversarial(generator, discriminator, name=params.model_name)
+    adversarial = gan.Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(loss=wasserstein_loss, optimizer=RMSprop(params.lr), metrics=["accuracy"])
     return generator, discriminator, adversarial
 
@@ -118,7 +118,7 @@ def train(models, dataset, params):
 
 
 def build_and_train_models(params):
-    dataset = data.load(params.data, labels=False)  # MNIST, or own images
+    dataset = data.load(params.data, params.image_size, params.grey, labels=False)
     train(build_models(params, dataset), dataset, params)
 
 

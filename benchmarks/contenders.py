@@ -1,22 +1,21 @@
 """One contender of a benchmark, a process that makes training steps on demand.
 
-    python3 -m benchmarks.contenders ours wgan float32 64
-
-It says "ready" after its first step. Then it reads numbers of steps and answers with the
-seconds a step; at the end of its input it tells its peak memory in GB.
+As in `python3 -m benchmarks.contenders ours wgan float32 64`. It says "ready" after its first step,
+then reads numbers of steps and answers with the seconds a step, until its input ends.
 """
 
-import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
+from functools import partial
 from importlib import import_module
 
-from lib import data, keras2
+from lib import data
 from lib.plumbing.tf import keras, tf
 from lib.training import distribute
+from lib.training.step import compile_step, prepare
 
 import numpy as np
 
@@ -25,13 +24,7 @@ MATRIX_SIDE = 4096
 
 
 class Contender:
-    """A contender's process, as its caller sees it.
-
-    Args:
-        words: its command line.
-        prefix: of the command.
-        env: its environment.
-    """
+    """A contender's process, as its caller sees it; `prefix` begins its command."""
 
     def __init__(self, *words, prefix: tuple[str, ...] = (), env: dict | None = None):
         command = [*prefix, sys.executable, "-m", "benchmarks.contenders", *map(str, words)]
@@ -49,44 +42,46 @@ class Contender:
             sys.exit(f"failed: {' '.join(self.process.args)}")
         return line
 
-    def close(self) -> float:
-        """Have it end; return its peak memory in GB."""
-        self.process.stdin.close()
-        memory = float(self.answer())
-        self.process.wait()
-        return memory
+
+def close(contenders: Iterable[Contender]) -> None:
+    """Have processes end, those of a cluster together."""
+    for contender in contenders:
+        contender.process.stdin.close()
+    for contender in contenders:
+        contender.process.wait()
 
 
 def requests() -> Iterator[None]:
     """Yield once for each step to make, and do the talking."""
-
-    def answer(text):
-        print(text, file=sys.__stdout__, flush=True)
-
+    answer = partial(print, file=sys.__stdout__, flush=True)
     yield
     answer("ready")
     for line in sys.stdin:
-        steps = int(line)
         started = time.perf_counter()
-        for _ in range(steps):
+        for _ in range(int(line)):
             yield
-        answer((time.perf_counter() - started) / steps)
-    answer(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+        answer((time.perf_counter() - started) / int(line))
+
+
+def set_up(name: str, batch_size: int = 64, seed: int = SEED) -> tuple:
+    """Return a script, its flags, its models and their Sampler, ready for `gan_step`."""
+    script = import_module(f"{name}-mnist")
+    params = script.parser.parse_args([f"--batch-size={batch_size}", f"--seed={seed}"])
+    keras.utils.set_random_seed(seed)
+    dataset = data.load()
+    models = script.build_models(params, dataset)
+    draw = data.Sampler(params, dataset)
+    prepare(models, draw)
+    return script, params, models, draw
 
 
 def ours(name, precision, batch_size):
-    """Make the script's own steps."""
-    keras.utils.set_random_seed(SEED)
+    """Make the script's own steps; in a cluster where TF_CONFIG names one."""
     keras.mixed_precision.set_global_policy(precision)
-    script = import_module(f"{name}-mnist")
-    params = script.parser.parse_args([f"--batch-size={batch_size}", f"--seed={SEED}"])
-    dataset = data.load()
-    # one device, unless TF_CONFIG names a cluster
-    with distribute.scope(params) as params:
-        models = script.build_models(params, dataset)
-        keras2.build_for_training(*models[1:])
-        draw = data.Sampler(params, dataset)
-        step = distribute.compile_step(script.gan_step, models, draw, params)
+    params = import_module(f"{name}-mnist").parser.parse_args([f"--batch-size={batch_size}"])
+    with distribute.scope(params):
+        script, params, models, draw = set_up(name, batch_size)
+        step = compile_step(script.gan_step, models, draw, params)
         for _ in requests():
             for value in step().values():
                 float(value)  # waits for the step
@@ -97,9 +92,8 @@ class ChapterDraws:
     """Draws as the listings do: with NumPy, from images in float32."""
 
     def __init__(self, batch_size):
-        dataset = data.load()
-        self.x_train, self.y_train = dataset.x_train.astype("float32") / 255, dataset.y_train
-        self.batch_size = batch_size
+        self.x_train, self.y_train = data.load()[:2]
+        self.x_train, self.batch_size = self.x_train.astype("float32") / 255, batch_size
 
     def __getattr__(self, kind):
         size = self.batch_size
@@ -124,12 +118,14 @@ def keras2_listing(name, batch_size):
 
 
 def torch(name, precision, batch_size, variant):
-    """Make steps of the same networks and algorithm in PyTorch."""
-    from benchmarks import torch_gans
+    """Make the same steps in PyTorch, eager or compiled."""
+    from benchmarks import torch_steps
 
-    step = torch_gans.step(name, precision, batch_size, variant, SEED)
+    precision = precision.removeprefix("mixed_")
+    twin = torch_steps.Twin(name, SEED, precision, compiled=variant == "compiled")
+    draw = torch_steps.Draw(batch_size, SEED)
     for _ in requests():
-        step()
+        twin.step(draw)
 
 
 def matmul(precision):

@@ -13,17 +13,18 @@ how often they recover the category, the rank correlations of code and recovered
 purity of the categories that they find in MNIST's test images (the paper's error is 1 less that).
 """
 
+from functools import partial
 from pathlib import Path
 
 from benchmarks.tables import markdown
 from lib import data, gan
+from lib.generator import Generator
 from lib.plumbing.errors import UserError
 from lib.plumbing.tf import keras, tf
 from lib.program.flags import OneLineParser
-from lib.sampling.load import check_use, load
 from lib.scoring.evaluation import classify, require_mnist
 from lib.scoring.formulas import DIGITS
-from lib.training.checkpoints import found
+from lib.training.checkpoints import prefixes
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -44,10 +45,7 @@ def purity(counts: np.ndarray) -> float:
 
 
 def shape_measures(images: np.ndarray) -> dict[str, np.ndarray]:
-    """Measure the ink of images.
-
-    Args:
-        images: (N, side, side), ink from 0 to 1.
+    """Measure the ink, from 0 to 1, of images (N, side, side).
 
     Returns:
         Arrays (N,): `slant`, how many pixels to the right a row lies for each that it lies higher;
@@ -71,34 +69,24 @@ def shape_measures(images: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def rank_correlations(a: np.ndarray, b: np.ndarray, categories: np.ndarray) -> list[float]:
-    """Return Spearman's correlation of a and b, (N,), within each category; NaN where one of
-    them doesn't vary.
+def correlations(a: np.ndarray, b: np.ndarray, categories: np.ndarray) -> list[float]:
+    """Return Spearman's rank correlation of a and b, (N,), within each category."""
+    within = [categories == category for category in np.unique(categories)]
+    return [spearmanr(a[rows], b[rows]).statistic for rows in within]
+
+
+def read_q(path: Path, generator: Generator) -> keras.Model | None:
+    """Return the discriminator of the run whose folder lies beside the generator at `path`, or None.
+
+    Its outputs but for the first are those of the heads Q.
     """
-    return [
-        spearmanr(a[categories == category], b[categories == category]).statistic
-        for category in np.unique(categories)
-    ]
-
-
-def read_q(path: Path, generator: keras.Model) -> keras.Model | None:
-    """Return the discriminator of a run; its outputs but for the first are those of the heads Q.
-
-    Args:
-        path: of the generator, whose run's folder has the same name.
-
-    Returns:
-        None where no checkpoint lies there.
-    """
-    prefixes = found(path.with_suffix(""))
-    if not prefixes:
+    saved = prefixes(path.with_suffix(""))
+    if not saved:
         return None
-    _, num_labels, num_codes = data.input_widths(generator)
-    discriminator = gan.discriminator(
-        keras.Input(generator.output_shape[1:]), num_labels=num_labels, num_codes=num_codes
-    )
+    images = keras.Input(generator.model.output_shape[1:])
+    discriminator = gan.discriminator(images, num_labels=generator.num_labels, num_codes=2)
     state = tf.train.Checkpoint(discriminator=discriminator)
-    state.restore(prefixes[0]).expect_partial()  # it holds the generator, too
+    state.restore(saved[0]).expect_partial()  # it holds the generator, too
     return discriminator
 
 
@@ -108,39 +96,39 @@ def report(path: Path, seed: int) -> str:
     Raises:
         UserError: the file holds no InfoGAN of MNIST.
     """
-    generator, stored = load(path)
-    check_use(path, stored, inputs=4)
+    generator = Generator.load(path)
+    if generator.num_codes != 2:
+        raise UserError(f"{path} takes no codes: give an InfoGAN's")
     require_mnist(generator)
-    inputs = data.sample_inputs(generator, COUNT, None, seed)
-    categories, *codes = [array.numpy() for array in inputs[1:]]
+    inputs = generator.inputs(COUNT, seed)
+    images = generator.draw(inputs)
+    _, categories, *codes = inputs
     categories = categories.argmax(axis=1)
-    images = gan.draw_images(generator, inputs)
     counts = confusion(categories, classify(images)[1].argmax(axis=1))
     shares = counts / counts.sum(axis=1, keepdims=True)
-    rows = [[c, *(f"{share:.3f}" for share in row)] for c, row in enumerate(shares)]
+    table = [[c, *(f"{share:.3f}" for share in row)] for c, row in enumerate(shares)]
     told = len(set(shares.argmax(axis=1)))
     pure = f"purity {purity(counts):.3f}; {told} different digits lead a category"
-    parts = [markdown(["category", *range(DIGITS)], rows), f"{pure}; {COUNT} images, seed {seed}"]
+    lines, recovered = [f"{pure}; {COUNT} images, seed {seed}"], []
+    if q := read_q(path, generator):
+        read = partial(q.predict, batch_size=250, verbose=0)
+        _, category, *recovered = read(images)
+        right = np.mean(category.argmax(axis=1) == categories)
+        lines.append(f"Q recovers the category of {right:.1%} of the images")
+        x_test, y_test = data.load_test()
+        category = read(x_test / np.float32(255))[1].argmax(axis=1)
+        pure = purity(confusion(category, y_test.argmax(axis=1)))
+        lines.append(f"purity of the categories that it finds in MNIST's test images: {pure:.3f}")
 
     rows = []
-    q = read_q(path, generator)
-    recovered = q.predict(images, batch_size=250, verbose=0)[1:] if q else None
-    shapes = shape_measures(images[..., 0])
     for i, code in enumerate(codes):
-        measures = ({"recovered": recovered[i + 1][:, 0]} if recovered else {}) | shapes
-        for name, values in measures.items():
-            each = rank_correlations(code[:, 0], values, categories)
+        measures = {"recovered": recovered[i][:, 0]} if recovered else {}
+        for name, values in (measures | shape_measures(images[..., 0])).items():
+            each = correlations(code[:, 0], values, categories)
             cells = np.mean(each), min(each), max(each)
             rows.append([f"code {i + 1}", name, *(f"{cell:.2f}" for cell in cells)])
-    parts.append(markdown(["", "of the image", "mean", "lowest", "highest"], rows, left=2))
-    if recovered:
-        right = np.mean(recovered[0].argmax(axis=1) == categories)
-        parts.append(f"Q recovers the category of {right:.1%} of the images")
-        x_test, y_test = data.load_test()
-        found = q.predict(x_test / np.float32(255), batch_size=250, verbose=0)[1].argmax(axis=1)
-        pure = purity(confusion(found, y_test.argmax(axis=1)))
-        parts.append(f"purity of the categories that it finds in MNIST's test images: {pure:.3f}")
-    return "\n\n".join(parts)
+    codes_table = markdown(["", "of the image", "mean", "lowest", "highest"], rows, left=2)
+    return "\n\n".join([markdown(["category", *range(DIGITS)], table), *lines, codes_table])
 
 
 def main() -> None:

@@ -1,32 +1,35 @@
 """Floating-point operations of a training step: its convolutions and dense layers."""
 
-from importlib import import_module
 from math import prod
 
-from lib import data, keras2
+from benchmarks.contenders import set_up
 from lib.plumbing.tf import tf
+
+# Of a convolution and both of its gradients: which of its outputs and inputs, in a row, is the
+# kernel, and which has the shape of the convolution's output.
+CONVOLUTIONS = {"Conv2D": (2, 0), "Conv2DBackpropInput": (2, 3), "Conv2DBackpropFilter": (0, 3)}
+
+
+def of_step(name: str, batch_size: int) -> int:
+    """Count the operations of one step of `name`, by the graph of its gan_step."""
+    script, params, models, draw = set_up(name, batch_size)
+    step = tf.function(lambda: script.gan_step(models, draw, params))
+    return count(step.get_concrete_function())
 
 
 def count(function: tf.types.experimental.ConcreteFunction) -> int:
-    """Count multiplications and additions of all convolutions and matrix products of a graph.
-
-    Args:
-        function: a concrete function; all its shapes are static.
+    """Count multiplications and additions of all convolutions and matrix products of a graph, all
+    shapes of which are static.
     """
-    return sum(_operation(op) for op in _needed(function.graph) if not _zero(op))
+    return sum(_operations(op) for op in _needed(function.graph) if not _zero(op))
 
 
-def _needed(graph) -> set:
+def _needed(graph) -> list:
     """Return what is executed: gradients that nobody uses are in the graph, but never run."""
-    needed = set()
-    open_ends = [tensor.op for tensor in graph.outputs]
-    open_ends += [op for op in graph.get_operations() if op.op_def.is_stateful]
-    while open_ends:
-        op = open_ends.pop()
-        if op not in needed:
-            needed.add(op)
-            open_ends += [tensor.op for tensor in op.inputs] + op.control_inputs
-    return needed
+    ends = [tensor.op.name for tensor in graph.outputs]
+    ends += [op.name for op in graph.get_operations() if op.op_def.is_stateful]
+    part = tf.compat.v1.graph_util.extract_sub_graph(graph.as_graph_def(), ends)
+    return [graph.get_operation_by_name(node.name) for node in part.node]
 
 
 def _zero(op) -> bool:
@@ -42,39 +45,13 @@ def _zero(op) -> bool:
     return op.type in gradient and _zero(op.inputs[gradient[op.type]].op)
 
 
-def _operation(op) -> int:
+def _operations(op) -> int:
+    shapes = [tensor.shape for tensor in (*op.outputs, *op.inputs)]
     if op.type == "MatMul":
-        rows_in, columns_in = op.inputs[0].shape
-        inner = rows_in if op.get_attr("transpose_a") else columns_in
-        return 2 * inner * prod(op.outputs[0].shape)
-    # A convolution and both of its gradients multiply the same numbers in pairs: every
-    # filter weight with one image position for each position of the convolution's output.
-    if op.type == "Conv2D":
-        kernel, output = op.inputs[1], op.outputs[0]
-    elif op.type == "Conv2DBackpropInput":
-        kernel, output = op.inputs[1], op.inputs[2]
-    elif op.type == "Conv2DBackpropFilter":
-        kernel, output = op.outputs[0], op.inputs[2]
-    else:
+        return 2 * prod(shapes[0]) * shapes[1][0 if op.get_attr("transpose_a") else 1]
+    if op.type not in CONVOLUTIONS:
         return 0
-    return 2 * prod(kernel.shape) * prod(output.shape[:3])
-
-
-def of_step(name: str, batch_size: int) -> int:
-    """Count the operations of one step of `name`, by the graph of its gan_step.
-
-    So WGAN-GP's penalty needs no formula. By hand, with J operations of the critic for an image:
-    - forwards as far as the last activation: J without the last convolution and the dense layer;
-    - backwards to the image: J;
-    - from the norm through that pass, as forwards: J without the dense layer;
-    - from there to the weights: J.
-    Nothing goes back through the first pass, of which only the slopes were used.
-    """
-    script = import_module(f"{name}-mnist")
-    params = script.parser.parse_args([f"--batch-size={batch_size}", "--seed=1"])
-    dataset = data.load()
-    models = script.build_models(params, dataset)
-    keras2.build_for_training(*models[1:])
-    draw = data.Sampler(params, dataset)
-    step = tf.function(lambda: script.gan_step(models, draw, params))
-    return count(step.get_concrete_function())
+    # all three multiply the same numbers in pairs: every weight of the kernel with one position of
+    # the image for each position of the output
+    kernel, output = (shapes[index] for index in CONVOLUTIONS[op.type])
+    return 2 * prod(kernel) * prod(output[:3])

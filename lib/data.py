@@ -1,31 +1,48 @@
-"""The training data, what a training step draws from it, and what a generator is fed."""
+"""The training data, and what a training step draws from it."""
 
 import hashlib
+import math
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import ZipFile
 
-from lib.pictures import grid_shape
+from lib import images
+from lib.images import MAX_SIDE
+from lib.pictures import to_uint8
 from lib.plumbing.errors import UserError
-from lib.plumbing.files import reading
 from lib.plumbing.tf import tf
 
 import numpy as np
+from PIL import Image
 
 # The data set of LeCun, Cortes and Burges, CC BY-SA 3.0 (lib/MNIST.md).
 MNIST = Path(__file__).with_name("mnist.npz")
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 # As many as ImageNet has, the most that conditional GANs are compared on.
 MAX_CLASSES = 1000
-MAX_SIDE = 256
-MAX_BYTES = 2**32
+# What people have for black and white, beside 0 and 1; the widest last.
+RANGES = (0, 1), (-1, 1), (0, 255), (-128, 127), (0, 65535)
+ROUNDING = 1e-3  # by which floats may lie beyond 0 and 1
+DARK = 0.3  # what the brightest pixel reaches in any picture
+
+
+# The distributions that noise can have: the chapter's, uniform in [-1, 1), and the standard normal.
+NOISES = {
+    "uniform": lambda rng, shape: rng.uniform(shape, -1.0, 1.0),
+    "normal": lambda rng, shape: rng.normal(shape),
+}
+
+
+def label_word(source: str | None) -> str:
+    """Return what a label of the data is called; None stands for MNIST."""
+    return "digit" if source is None else "class"
 
 
 class Dataset(NamedTuple):
     """Training images and their labels, as `dataset` makes them of arrays.
 
     Attributes:
-        x_train: uint8 (N, side, side, 1), or float32 in [0, 1]; the side is divisible by 4.
+        x_train: uint8 (N, side, side, 1), of colour (N, side, side, 3); or float32 in [0, 1]. The
+            side is divisible by 4.
         y_train: one-hot labels, float32 (N, num_labels); None where no GAN asks for them.
         classes: the label, as the data name it, of each column of y_train; empty without.
         source: the name of the data; None for MNIST.
@@ -37,27 +54,76 @@ class Dataset(NamedTuple):
     source: str | None = None
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.x_train.shape[1:]
+
+    @property
     def image_size(self) -> int:
         return self.x_train.shape[1]
 
     @property
+    def channels(self) -> int:
+        return self.x_train.shape[3]
+
+    @property
     def num_labels(self) -> int:
+        if self.y_train is None:
+            raise UserError(f"{self.name} came without labels, which this GAN needs: give them too")
         return self.y_train.shape[1]
 
+    @property
+    def name(self) -> str:
+        return self.source or "MNIST"
 
-def dataset(x_train, y_train=None, source: str = "an array") -> Dataset:
-    """Make training data of arrays as people have them.
+    @property
+    def description(self) -> str:
+        """How many images of what size and colour these are, and of which classes."""
+        told = f"{len(self.x_train):,} images of {self.name}, "
+        told += (
+            f"{self.image_size} x {self.image_size} in {'grey' if self.channels == 1 else 'colour'}"
+        )
+        if self.y_train is None:
+            return told
+        counts = self.y_train.sum(axis=0).astype(int)
+        rare = f" ({self.classes[counts.argmin()]})" if counts.min() < counts.mean() / 10 else ""
+        told += f", {len(counts)} classes of {counts.min():,}{rare} to {counts.max():,}"
+        if len(counts) <= 20:
+            each = zip(self.classes, counts, strict=True)
+            told += f": {', '.join(f'{name} {count:,}' for name, count in each)}"
+        return told
+
+    @property
+    def label_word(self) -> str:
+        return label_word(self.source)
+
+
+def dataset(
+    x_train, y_train=None, source="an array", image_size: int | None = None, grey: bool = False
+) -> Dataset:
+    """Make training data of arrays as people have them; warn of images that are nearly black.
 
     Args:
-        x_train: images (N, side, side) or (N, side, side, 1), the side divisible by 4, from 4 to
-            256: whole numbers from 0 to 255, bool, or floats in [0, 1].
+        x_train: images (N, side, side) or (N, side, side, 1), of colour (N, side, side, 3), or with
+            alpha, which becomes white, (N, side, side, 4); the side divisible by 4, from 4 to 256.
+            Whole numbers from 0 to 255, bool, or floats in [0, 1].
         y_train: labels (N,) or (N, 1): whole numbers, bool or strings; or one-hot rows (N, n).
         source: what the data are called.
+        image_size: crop images of any size to a square, and resize them to this side.
+        grey: leave out the colour.
 
     Raises:
         UserError: the arrays are none of these; says which NumPy expression makes them fit.
     """
-    x_train = checked_images(np.asarray(x_train))
+    x_train = checked_images(np.asarray(x_train), image_size, grey)
+    low, high = x_train.min(), x_train.max()
+    unit = 255 if x_train.dtype == np.uint8 else 1
+    if low == high or high / unit < DARK:
+        print(
+            f"warning: {source} is nearly black or all one grey, from {low / unit:.2f} to "
+            f"{high / unit:.2f} of white: if {high:g} is white, give np.interp(x_train, (0, {high:g}"
+            "), (0, 1))",
+            flush=True,
+        )
     if y_train is None:
         return Dataset(x_train, None, [], source)
     classes, columns = checked_labels(np.asarray(y_train), len(x_train))
@@ -65,46 +131,85 @@ def dataset(x_train, y_train=None, source: str = "an array") -> Dataset:
     return Dataset(x_train, y_train, classes, source)
 
 
-def checked_images(x: np.ndarray) -> np.ndarray:
+def checked_images(x: np.ndarray, image_size: int | None, grey: bool) -> np.ndarray:
     """Return images as `Dataset` has them; raise a UserError where that would be guessing."""
     found = f"x_train is {x.dtype} {x.shape}"
-    if x.ndim == 4 and x.shape[3] == 3:
-        scale = "" if x.dtype.kind == "f" and x.max(initial=0) <= 1 else " / 255"
-        raise UserError(f"{found}, in colour: give x_train.mean(axis=3){scale}")
-    if x.ndim == 3:
+    if not len(x):
+        raise UserError(f"{found}: there are no images in it")
+    axes = x.ndim
+    if axes == 3:
         x = x[..., np.newaxis]
-    if x.ndim != 4 or x.shape[3] != 1 or x.shape[1] != x.shape[2] or not len(x):
+    if x.ndim == 4 and x.shape[3] not in (1, 3, 4) and x.shape[1] in (1, 3, 4):
+        raise UserError(f"{found}, channels first: give x_train.transpose(0, 2, 3, 1)")
+    if (
+        x.ndim == 2
+        and x.shape[0] != x.shape[1]
+        and (side := math.isqrt(x.shape[1])) ** 2 == x.shape[1]
+    ):
+        raise UserError(f"{found}, flat: give x_train.reshape(-1, {side}, {side})")
+    if x.ndim != 4 or x.shape[3] not in (1, 3, 4):
         raise UserError(
-            f"{found}: it must be (N, side, side) or (N, side, side, 1); flat images become that "
-            "by x_train.reshape(len(x_train), side, side)"
+            f"{found}: it must be (N, side, side), (N, side, side, 1) or (N, side, side, 3)"
         )
-    side = x.shape[1]
-    if side % 4 or not 4 <= side <= MAX_SIDE:
-        pad = -side % 4
-        advice = f"np.pad(x_train, ((0, 0), (0, {pad}), (0, {pad})))" if side < MAX_SIDE else "less"
+    count, height, width, channels = x.shape
+    if not image_size and height == width and height % 4 and height < MAX_SIDE:
+        before, after = -height % 4 // 2, (-height % 4 + 1) // 2
+        pad = ", ".join(["(0, 0)", *2 * [f"({before}, {after})"], "(0, 0)"][:axes])
         raise UserError(
-            f"{found}: the side must be divisible by 4, up to {MAX_SIDE}: give {advice}"
+            f"{found}: the side must be divisible by 4: add --image-size="
+            f"{images.usual_side(height)}, or give np.pad(x_train, ({pad}), 'edge')"
         )
+    x = in_range(x, found)
+    side = image_size or height
+    if (height, width) != (side, side) or (grey and channels > 1) or channels == 4:
+        images.check_size(count, side, image_size or width, channels, f"{found} of")
+        few = grey or channels == 1
+        x = x if x.dtype == np.uint8 else to_uint8(x)
+        x = x[..., 0] if channels == 1 else x
+        x = np.stack([images.fitted(Image.fromarray(pixels), image_size, few) for pixels in x])
+    images.check_size(*x.shape, f"{found} of")
+    return x
+
+
+def in_range(x: np.ndarray, found: str) -> np.ndarray:
+    """Return values as uint8, or as float32 in [0, 1]; refuse what can't be told, with its range.
+
+    Whole numbers are 0 to 255, or 0 and 1. Floats are 0 to 1, but for a rounding.
+    """
     if x.dtype.kind not in "biuf":
         raise UserError(f"{found}: it must be of whole numbers, bool or floats")
-    low, high = x.min(), x.max()
-    if x.dtype.kind == "f":
-        if low >= 0 and high <= 1:  # NaN isn't either
-            return x.astype(np.float32)
-        if -1 <= low < 0 and high <= 1:
-            fit = "(x_train + 1) / 2"
-        elif low >= 0 and high <= 255:
-            fit = "x_train / 255"
-        else:
-            fit = "(x_train - x_train.min()) / np.ptp(x_train)"
+    low, high = float(x.min()), float(x.max())
+    if not math.isfinite(high - low):
         raise UserError(
-            f"{found}, from {low:.4g} to {high:.4g}: floats must be in [0, 1]: give {fit}"
+            f"{found}, with values that are no finite numbers: give "
+            "np.nan_to_num(x_train, posinf=1, neginf=0)"
         )
-    if low < 0 or high > 255:
-        fit = "(x_train - x_train.min()) / np.ptp(x_train)"
-        raise UserError(f"{found}, from {low} to {high}: it must be from 0 to 255: give {fit}")
-    scale = 255 if high <= 1 else 1  # 0 and 1 are black and white
-    return x.astype(np.uint8) * np.uint8(scale)
+    if x.dtype.kind == "f":
+        if low >= -ROUNDING and high <= 1 + ROUNDING:
+            return x.astype(np.float32).clip(0, 1)
+    elif low >= 0 and high <= 255:
+        return x.astype(np.uint8) * np.uint8(255 if high <= 1 else 1)
+    fits = [(low, high), *((b, w) for b, w in RANGES if b <= low and high <= w)]
+    likely = next((r for r in RANGES if is_filled(*r, low, high)), fits[0])
+    other = next((r for r in fits if r != likely), RANGES[0])
+    raise UserError(
+        f"{found}, from {low:.6g} to {high:.6g}: floats must be from 0 to 1, whole numbers from 0 "
+        f"to 255. If black is {other[0]:.6g} and white {other[1]:.6g}, write {rescaled(*other)}; if "
+        f"black is {likely[0]:.6g} and white {likely[1]:.6g}, give {rescaled(*likely)}"
+    )
+
+
+def is_filled(black: float, white: float, low: float, high: float) -> bool:
+    """Return whether values fill at least half a range, and overshoot it by a quarter at most."""
+    room = (white - black) / 4
+    return black - room <= low and high <= white + room and high - low >= 2 * room
+
+
+def rescaled(black: float, white: float) -> str:
+    """Return the NumPy expression that brings images from black and white to 0 and 1."""
+    if (black, white) == (0, 1):
+        return "np.clip(x_train, 0, 1)"
+    return f"np.interp(x_train, ({black:.6g}, {white:.6g}), (0, 1))"
 
 
 def checked_labels(y: np.ndarray, count: int) -> tuple[list, np.ndarray]:
@@ -136,46 +241,27 @@ def checked_labels(y: np.ndarray, count: int) -> tuple[list, np.ndarray]:
     return classes.tolist(), columns.reshape(-1)
 
 
-def load(path: str | Path | None = None, labels: bool = True) -> Dataset:
-    """Load MNIST's training images, or the arrays x_train and y_train of an npz file.
+def load(
+    path: str | Path | None = None,
+    image_size: int | None = None,
+    grey: bool = False,
+    labels: bool = True,
+) -> Dataset:
+    """Load MNIST's training images, or images as `images.read` reads them.
 
     Args:
-        path: of the file; its arrays are as `dataset` takes them.
-        labels: whether a GAN asks for them; without, y_train needn't be there.
+        path: of a folder, or a file; or the name of a data set.
+        image_size, grey: as `dataset` takes them.
+        labels: whether a GAN asks for them; without, there needn't be any.
 
     Raises:
-        UserError: the file is missing, damaged, too large, or has no such arrays.
+        UserError: the file is missing, damaged, too large, or holds no such images.
     """
-    names = ["x_train", "y_train"] if labels else ["x_train"]
-    if path is None:
-        arrays = read_arrays(intact_mnist(), names)
-        return dataset(*arrays)._replace(source=None)
-    with reading(path, ".npz", " and ".join(names)):
-        arrays = read_arrays(path, names)
-    found = dataset(*arrays, source=Path(path).name)
-    if labels:
-        print(f"classes of {found.source}:", *found.classes)
-    return found
-
-
-def read_arrays(path: str | Path, names: list[str]) -> list[np.ndarray]:
-    """Read arrays of an npz; nothing is unpickled, as that would run code from the file."""
-    with ZipFile(path) as archive:
-        sizes = {Path(info.filename).stem: info.file_size for info in archive.infolist()}
-    if missing := [name for name in names if name not in sizes]:
-        others = iter([name for name in sizes if name not in names and name.isidentifier()])
-        old = {name: name if name in sizes else next(others, None) for name in names}
-        renamed = ", ".join(
-            f'{new}=f["{name}"]' if name else f"{new}=..." for new, name in old.items()
-        )
-        raise UserError(
-            f"{path} has no {' and no '.join(missing)}, but {', '.join(sizes) or 'nothing'}: write "
-            f'another, as by f = np.load("{Path(path).name}"); np.savez("own.npz", {renamed})'
-        )
-    if (size := sum(sizes[name] for name in names)) > MAX_BYTES:
-        raise UserError(f"{path} holds {size:,} bytes: give up to {MAX_BYTES:,}")
-    with np.load(path, allow_pickle=False) as arrays:
-        return [arrays[name] for name in names]
+    if path is None or str(path) == "mnist":
+        x_train, y_train = images.read_npz(intact_mnist(), labels)
+        return dataset(x_train, y_train, "MNIST", image_size, grey)._replace(source=None)
+    x_train, y_train = images.read(path, labels, image_size, grey)
+    return dataset(x_train, y_train, Path(path).name, image_size, grey)
 
 
 def load_test() -> tuple[np.ndarray, np.ndarray]:
@@ -188,7 +274,8 @@ def load_test() -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UserError: the file is damaged.
     """
-    x_test, y_test = read_arrays(intact_mnist(), ["x_test", "y_test"])
+    with np.load(intact_mnist()) as arrays:
+        x_test, y_test = arrays["x_test"], arrays["y_test"]
     return x_test[..., np.newaxis], np.eye(10, dtype=np.float32)[y_test]
 
 
@@ -204,10 +291,11 @@ class Sampler:
 
     A compiled step can call it. Images stay on the device, in a variable: from a tensor TensorFlow
     gathers bytes on the processor alone. `rng`, the stream's state, is a variable that a checkpoint
-    can hold.
+    can hold: whatever else a step draws at random has to come from it, as by `draw.rng.normal`.
 
     Args:
-        params: seed, batch_size, latent_size.
+        params: seed, batch_size, latent_size; `noise`, one of NOISES, and `image_range`, the values
+            of black and white that the networks are trained on, where these aren't the chapter's.
         dataset: what the images, and the labels of a conditional GAN, are drawn from.
     """
 
@@ -217,6 +305,12 @@ class Sampler:
         strategy = tf.distribute.get_strategy()
         self.batch_size = params.batch_size // strategy.num_replicas_in_sync  # a replica's share
         self.latent_size = params.latent_size
+        self.distribution = getattr(params, "noise", "uniform")
+        self.image_range = tuple(getattr(params, "image_range", (0.0, 1.0)))
+        if self.distribution not in NOISES:
+            raise UserError(
+                f"noise {self.distribution!r} is unknown: give one of {', '.join(NOISES)}"
+            )
         self.x_train = tf.convert_to_tensor(dataset.x_train)
         if strategy.cluster_resolver is None:  # a cluster exchanges no variables of bytes
             self.x_train = tf.Variable(self.x_train, trainable=False)
@@ -224,7 +318,7 @@ class Sampler:
         self.y_train = None if labels is None else tf.convert_to_tensor(labels)
 
     def images(self) -> tf.Tensor:
-        """Draw real images, uniformly with replacement: float32 (batch, side, side, 1) in [0, 1]."""
+        """Draw real images, uniformly with replacement: float32 (batch, side, side, channels)."""
         return self._images(self._rows())
 
     def labelled_images(self) -> tuple[tf.Tensor, tf.Tensor]:
@@ -233,12 +327,12 @@ class Sampler:
         return self._images(rows), tf.gather(self.y_train, rows)
 
     def noise(self, count: int | None = None) -> tf.Tensor:
-        """Draw noise, uniform in [-1, 1): float32 (count or batch, latent_size)."""
-        return sample_noise(self.rng, count or self.batch_size, self.latent_size)
+        """Draw noise, uniform in [-1, 1) by default: float32 (count or batch, latent_size)."""
+        return sample_noise(self.rng, count or self.batch_size, self.latent_size, self.distribution)
 
     def labels(self) -> tf.Tensor:
         """Draw labels, each equally likely: float32 (batch, num_labels), one-hot."""
-        return sample_labels(self.rng, self.batch_size, self.y_train.shape[1])
+        return sample_labels(self.rng, self.batch_size, self.dataset.num_labels)
 
     def codes(self, num_categories: int) -> list[tf.Tensor]:
         """Draw InfoGAN's codes: a category, as labels are, and two of float32 (batch, 1) in [0, 1)."""
@@ -247,7 +341,7 @@ class Sampler:
 
     def grid_labels(self, count: int) -> tf.Tensor:
         """Return the labels of a sample grid, 0, 1, ..., n - 1, 0, 1, ...: (count, num_labels)."""
-        num_labels = self.y_train.shape[1]
+        num_labels = self.dataset.num_labels
         return tf.one_hot(tf.range(count) % num_labels, num_labels)
 
     def fingerprint(self) -> str:
@@ -263,138 +357,17 @@ class Sampler:
         return self.rng.uniform([self.batch_size], maxval=len(self.dataset.x_train), dtype=tf.int64)
 
     def _images(self, rows: tf.Tensor) -> tf.Tensor:
-        return tf.image.convert_image_dtype(tf.gather(self.x_train, rows), tf.float32)
+        images = tf.image.convert_image_dtype(tf.gather(self.x_train, rows), tf.float32)
+        low, high = self.image_range
+        return images if (low, high) == (0, 1) else low + (high - low) * images
 
 
-def sample_noise(rng: tf.random.Generator, count: int, latent_size: int) -> tf.Tensor:
-    """Draw noise, uniform in [-1, 1): float32 (count, latent_size)."""
-    return rng.uniform([count, latent_size], -1.0, 1.0)
+def sample_noise(rng: tf.random.Generator, count: int, latent_size: int, noise: str) -> tf.Tensor:
+    """Draw noise of one of NOISES: float32 (count, latent_size)."""
+    return NOISES[noise](rng, (count, latent_size))
 
 
 def sample_labels(rng: tf.random.Generator, count: int, num_labels: int) -> tf.Tensor:
     """Draw labels, each equally likely: float32 (count, num_labels), one-hot."""
     labels = rng.uniform([count], maxval=num_labels, dtype=tf.int64)
     return tf.one_hot(labels, num_labels)
-
-
-class InputWidths(NamedTuple):
-    """The widths of a generator's inputs.
-
-    Attributes:
-        latent_size: of the noise.
-        num_labels: of one-hot labels (ACGAN, CGAN) or categories (InfoGAN); 0 where it takes none.
-        num_codes: how many codes of width 1 it takes (InfoGAN).
-    """
-
-    latent_size: int
-    num_labels: int
-    num_codes: int
-
-    @property
-    def word(self) -> str:
-        """What a label is: InfoGAN's categories are discovered, and may be no digits."""
-        return "category" if self.num_codes else "digit"
-
-
-def input_widths(generator) -> InputWidths:
-    """Return the widths of the inputs of a generator, as `gan.generator` builds it."""
-    latent_size, *others = [tensor.shape[1] for tensor in generator.inputs]
-    return InputWidths(latent_size, others[0] if others else 0, len(others[1:]))
-
-
-def sample_inputs(
-    generator,
-    count: int,
-    class_label: int | None,
-    seed: int,
-    interpolate: bool = False,
-    codes: tuple[float | None, ...] | None = None,
-) -> list[tf.Tensor]:
-    """Draw fresh inputs of a generator.
-
-    Args:
-        generator: of noise, of noise and labels, or of noise, categories and codes.
-        count: how many images are to be drawn.
-        class_label: the one digit (or category) to draw; None draws random ones.
-        seed: of noise and digits.
-        interpolate: each row of the grid walks in equal steps from one random point of the
-            latent space to another, its digit held, its codes 0.5 where none is given.
-        codes: InfoGAN's two, in [0, 1]; None draws them for each image. One that is None sweeps
-            from 0 to 1, the first along the grid's columns, the second along its rows, and
-            neither noise nor category changes on the way.
-
-    Returns:
-        Noise, float32 (count, latent_size); for a generator of labels those, one-hot, float32
-        (count, num_labels); then each code, float32 (count, 1).
-
-    Raises:
-        UserError: class_label is not among the generator's labels.
-    """
-    latent_size, num_labels, num_codes = input_widths(generator)
-    check_digit(class_label, num_labels)
-    rng = tf.random.Generator.from_seed(seed)
-    rows, cols = grid_shape(count)
-    if not interpolate:
-        noise = sample_noise(rng, count, latent_size)
-    else:
-        start, end = tf.split(sample_noise(rng, 2 * rows, latent_size), 2)
-        noise = tf.linspace(start, end, cols, axis=1)
-        noise = tf.reshape(noise, (rows * cols, latent_size))[:count]
-    if not num_labels:
-        return [noise]
-
-    if class_label is None:
-        labels = sample_labels(rng, count, num_labels)
-    else:
-        labels = tf.one_hot([class_label] * count, num_labels)
-    if interpolate:
-        labels = tf.repeat(labels[:rows], cols, axis=0)[:count]
-        codes = [0.5 if code is None else code for code in codes or num_codes * [None]]
-    if codes is None or not num_codes:
-        return [noise, labels, *(rng.uniform([count, 1]) for _ in range(num_codes))]
-
-    row, col = np.divmod(np.arange(count), cols)
-    ramps = np.linspace(0, 1, cols)[col], np.linspace(0, 1, rows)[row]
-    swept = [code is None for code in codes]
-    if any(swept):
-        same = np.zeros_like(row) if all(swept) else row if swept[0] else col
-        noise, labels = tf.gather(noise, same), tf.gather(labels, same)
-    given = [
-        ramp if code is None else np.full(count, code)
-        for code, ramp in zip(codes, ramps, strict=True)
-    ]
-    return [noise, labels, *(code.astype(np.float32)[:, np.newaxis] for code in given)]
-
-
-def code_grids(noise, num_categories: int) -> dict[str, tuple]:
-    """Return the inputs of InfoGAN's three square grids, n x n images for n categories.
-
-    Args:
-        noise: float32 (n, latent_size).
-        num_categories: n.
-
-    Returns:
-        Noise, categories and both codes of `category`: a category a column, a noise a row, codes
-        0.5; `code1` and `code2`: a category a row, that code from 0 to 1 along the columns, the
-        other one 0.5, the first noise.
-    """
-    row, col = np.divmod(np.arange(num_categories**2), num_categories)
-    category = np.eye(num_categories, dtype=np.float32)
-    middle = np.full((len(row), 1), 0.5, np.float32)
-    sweep = np.linspace(0, 1, num_categories, dtype=np.float32)[col, np.newaxis]
-    same = tf.gather(noise, np.zeros_like(row))
-    return {
-        "category": (tf.gather(noise, row), category[col], [middle, middle]),
-        "code1": (same, category[row], [sweep, middle]),
-        "code2": (same, category[row], [middle, sweep]),
-    }
-
-
-def check_digit(digit: int | None, num_labels: int) -> None:
-    """Raise a UserError where a digit is asked for that isn't among the labels."""
-    if digit is None:
-        return
-    if not num_labels:
-        raise UserError("this generator draws from noise alone: ask it for no digit")
-    if not 0 <= digit < num_labels:
-        raise UserError(f"digit {digit} is unknown here: choose from 0 to {num_labels - 1}")

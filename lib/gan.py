@@ -1,4 +1,4 @@
-"""Networks of the GANs, the DCGAN trainer, and pictures of what a generator draws.
+"""The chapter's module: networks of the GANs, the DCGAN trainer, pictures of what is drawn.
 
 The networks follow DCGAN (Radford, Metz and Chintala 2016, arXiv:1511.06434) with the
 chapter's changes: sigmoid images in [0, 1], and no batch normalization in the
@@ -7,21 +7,25 @@ discriminator. The other losses and steps are in the scripts.
 
 import re
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
 from lib import data, pictures
+from lib.generator import Generator
 from lib.keras2 import batch_normalization
 from lib.plumbing.errors import Finished, UserError
 from lib.plumbing.files import write, write_new
-from lib.plumbing.tf import keras, layers, tf
+from lib.plumbing.tf import check_keras_settings, keras, layers, tf
+from lib.training.defaults import DEFAULTS
 
 import numpy as np
 
 
 def generator(
-    inputs, image_size: int, activation="sigmoid", labels=None, codes=None
+    inputs, image_size: int, activation="sigmoid", labels=None, codes=None, channels: int = 1
 ) -> keras.Model:
     """Build the network that draws: from noise, or from noise joined with labels and codes.
 
@@ -32,14 +36,16 @@ def generator(
         labels: Input of one-hot labels (ACGAN, CGAN), (None, num_labels).
         codes: beside labels, a list of two Inputs (InfoGAN); without labels, one Input
             (generator 0 of a StackedGAN).
+        channels: 1 for grey images, 3 for colour.
 
     Returns:
         A Model named `generator` of the given inputs, in the order noise, labels, codes.
-        Output float32 (None, image_size, image_size, 1), in [0, 1] under the sigmoid.
+        Output float32 (None, image_size, image_size, channels), in [0, 1] under the sigmoid.
 
     Raises:
         UserError: no such side.
     """
+    check_keras_settings()
     if image_size % 4 or not 4 <= image_size <= data.MAX_SIDE:
         raise UserError(
             f"image_size {image_size}: it must be divisible by 4, from 4 to {data.MAX_SIDE}"
@@ -52,7 +58,7 @@ def generator(
     image_resize = image_size // 4
     x = layers.Dense(image_resize * image_resize * 128)(x)
     x = layers.Reshape((image_resize, image_resize, 128))(x)
-    for filters, strides in ((128, 2), (64, 2), (32, 1), (1, 1)):
+    for filters, strides in ((128, 2), (64, 2), (32, 1), (channels, 1)):
         x = batch_normalization()(x)
         x = layers.Activation("relu")(x)
         x = layers.Conv2DTranspose(filters, kernel_size=5, strides=strides, padding="same")(x)
@@ -71,11 +77,11 @@ def discriminator(
     """Build the network that judges images: real or fake and, with further heads, of which class.
 
     Args:
-        inputs: Input of images, (None, side, side, 1).
+        inputs: Input of images, (None, side, side, channels).
         activation: of the first output; None leaves it linear.
         num_labels: classes to tell apart (ACGAN, InfoGAN).
-        num_codes: with num_labels, the two codes of InfoGAN; alone, the width of the noise
-            to recover (StackedGAN).
+        num_codes: with num_labels, how many codes to recover (InfoGAN); alone, the width of the
+            noise to recover (StackedGAN).
         labels: Input of one-hot labels that the image is judged by (CGAN), (None, n).
         batch_norm: batch normalization before each LeakyReLU but the first; the chapter
             leaves it out (its Fig. 8.5 shows why).
@@ -83,8 +89,9 @@ def discriminator(
     Returns:
         A Model named `discriminator` of `inputs`, or of [inputs, labels]. Outputs, float32:
         the judgement (None, 1); then `label` (None, num_labels), a softmax, and with codes
-        `code1` and `code2` (None, 1), sigmoids; or `z0` (None, num_codes), a tanh.
+        `code1`, `code2`, ... (None, 1), sigmoids; or `z0` (None, num_codes), a tanh.
     """
+    check_keras_settings()
     x = inputs
     if labels is not None:
         image_size = inputs.shape[1]
@@ -110,8 +117,8 @@ def discriminator(
         shared = layers.Dense(128)(x)
         outputs.append(activate("softmax", name="label")(dense(num_labels)(shared)))
         if num_codes:
-            for name in ("code1", "code2"):
-                outputs.append(activate("sigmoid", name=name)(dense(1)(shared)))
+            for number in range(1, num_codes + 1):
+                outputs.append(activate("sigmoid", name=f"code{number}")(dense(1)(shared)))
     elif num_codes:
         outputs.append(activate("tanh", name="z0")(dense(num_codes)(x)))
     return keras.Model(
@@ -121,60 +128,116 @@ def discriminator(
     )
 
 
-def dcgan_step(models, draw: data.Sampler, params) -> dict[str, tf.Tensor]:
-    """Take a step of DCGAN: an update of the discriminator, then one of the generator.
+class Adversarial(keras.Model):
+    """Generator and discriminator in a row, of which the generator alone is trained.
 
-    Args:
-        models: (generator, discriminator, adversarial), the last two compiled.
-        draw: draws the batches.
-        params: not used, as DCGAN's step has no hyperparameters of its own.
+    Stands for the chapter's `discriminator.trainable = False`, which in Keras 3 would freeze the
+    discriminator in its own training as well. As a frozen model did in Keras 2, the discriminator
+    takes batch normalization's moving averages and leaves them, while dropout and noise are on.
+    """
 
-    Returns:
-        What `step_metrics` returns.
+    def __init__(self, generator, discriminator, name="adversarial", **kwargs):
+        name = re.sub(r"[^A-Za-z0-9]", "_", name).lstrip("_") or "adversarial"  # as scopes allow
+        super().__init__(name=name, dtype="float32", **kwargs)  # noise goes in as drawn
+        for model in generator, discriminator:
+            if not model.built:
+                raise UserError(f"{model.name} isn't built: begin it with keras.Input(shape)")
+        self.generator = generator
+        self.discriminator = discriminator
+        if hasattr(discriminator, "output_names"):  # not a Sequential
+            self.output_names = discriminator.output_names
+        inputs = generator.inputs
+        self(inputs if inputs[1:] else inputs[0])  # builds it, for the summary
+
+    def call(self, inputs, training=None):
+        images = self.generator(inputs, training=training)
+        if len(self.discriminator.inputs) > 1:  # CGAN: judged by the same labels
+            images = [images, inputs[1]]
+        with frozen(self.discriminator):
+            return self.discriminator(images, training=training)
+
+    @property
+    def trainable_weights(self):
+        return self.generator.trainable_weights
+
+    @property
+    def trainable_variables(self):  # from these Keras builds the optimizer
+        return self.generator.trainable_variables
+
+    @property
+    def non_trainable_weights(self):  # the summary counts them
+        return self.generator.non_trainable_weights + self.discriminator.weights
+
+
+@contextmanager
+def frozen(model: keras.Model) -> Iterator[None]:
+    """Have a model's layers take themselves for not trainable, at any depth."""
+    before = [(layer, layer.trainable) for layer in model._flatten_layers()]
+    model.trainable = False
+    try:
+        yield
+    finally:
+        for layer, trainable in before:  # the outer ones, which set the inner ones, come first
+            layer.trainable = trainable
+
+
+def gan_step(models, draw: data.Sampler, params) -> dict[str, tf.Tensor]:
+    """Take a step of DCGAN, which is LSGAN's too: the losses are those the models are compiled for.
+
+    dcgan-mnist.py explains it.
     """
     generator, discriminator, adversarial = models
     real, fake = tf.ones((draw.batch_size, 1)), tf.zeros((draw.batch_size, 1))
-    # the discriminator: one batch of real images (1.0) and fake ones (0.0), which are drawn
-    # as `predict` draws them, by batch normalization's moving averages
-    real_images = draw.images()
-    fake_images = generator(draw.noise(), training=False)
-    x = tf.concat([real_images, fake_images], axis=0)
-    y = tf.concat([real, fake], axis=0)
-    discriminator.train_step((x, y))
-    # the generator alone: fresh noise, to be taken for real
+    x = tf.concat([draw.images(), generator(draw.noise(), training=False)], axis=0)
+    discriminator.train_step((x, tf.concat([real, fake], axis=0)))
     adversarial.train_step((draw.noise(), real))
     return step_metrics(discriminator, adversarial)
 
 
-def train(models, x_train, params, step=dcgan_step) -> None:
-    """Train as a DCGAN.
+def train(models, x_train, params, step=gan_step) -> None:
+    """Train models on images, with DCGAN's step or another one.
 
     Args:
         models: (generator, discriminator, adversarial), the last two compiled.
-        x_train: images, as `data.dataset` takes them; or a Dataset.
+        x_train: images, as `data.dataset` takes them; or a Dataset, which may have labels.
         params: a Namespace of batch_size, latent_size, seed, model_name, and whatever else isn't
             to be as in `training.defaults`; or a script's flags.
-        step: takes models, draw and params, as `dcgan_step`.
+        step: takes models, draw and params, as the `gan_step` of each script.
 
     Raises:
-        UserError: the images don't fit; or as `open_run`.
+        UserError: models, images and params don't go together; or as `open_run`.
         Stopped: as `open_run`.
     """
-    # here: who only builds networks needs no runs
-    from lib.training.distribute import compile_step
+    # here: building networks alone loads no runs
     from lib.training.run import open_run
+    from lib.training.step import compile_step
 
-    generator, _, _ = models
+    generator, discriminator, _ = models
+    check_names(params)
+    if step is gan_step and len(discriminator.outputs) > 1:
+        raise UserError("this discriminator has heads: give a step, as acgan-mnist.py's gan_step")
     dataset = x_train if isinstance(x_train, data.Dataset) else data.dataset(x_train)
-    if generator.output_shape[1] != dataset.image_size:
-        side = dataset.image_size
-        raise UserError(f"x_train has images of side {side}: build the networks for it, too")
     draw = data.Sampler(params, dataset)
-    plot = partial(plot_images, generator, draw.noise(16))
+    grid = Generator.of(generator)  # its pictures: the classes in order, codes in the middle
+    inputs = grid.feed(
+        draw.noise(16), np.arange(16) % max(grid.num_labels, 1), grid.num_codes * [0.5]
+    )
+    plot = partial(plot_images, generator, *inputs[:2], noise_codes=inputs[2:])
     train_step = compile_step(step, models, draw, params)
     with suppress(Finished), open_run(models, draw, params, plot) as run:
         for number in run.steps():
             run.log(number, train_step())
+
+
+def check_names(params) -> None:
+    """Raise a UserError where params lacks a name, or seems to misspell one."""
+    needed = {"batch_size", "latent_size", "seed", "model_name"}
+    if missing := sorted(needed - vars(params).keys()):
+        raise UserError(f"params has no {', '.join(missing)}")
+    known = needed | DEFAULTS.keys()
+    for name in vars(params).keys() - known:  # a step may read others
+        if close := get_close_matches(name, known, 1, cutoff=0.8):
+            raise UserError(f"params has {name}: did you mean {close[0]}?")
 
 
 def step_metrics(discriminator: keras.Model, adversarial: keras.Model) -> dict[str, tf.Tensor]:
@@ -203,7 +266,7 @@ def plot_images(
     """Draw images, and save them in one grid: of a run, where one is due (`Run.log`).
 
     Args:
-        generator: a Model as `generator` builds it.
+        generator: a Generator, or a Model as `generator` builds it.
         noise_input: float32 (N, latent_size).
         noise_label: one-hot labels, float32 (N, num_labels).
         noise_codes: list of further inputs.
@@ -218,8 +281,7 @@ def plot_images(
         UserError: as `draw_images`.
     """
     inputs = [noise_input] if noise_label is None else [noise_input, noise_label]
-    inputs += noise_codes or []
-    images = draw_images(generator, inputs)
+    images = draw_images(generator, inputs + (noise_codes or []))
     path = Path(model_name) / f"{step:05d}.png"
     write(path, pictures.encode(images))
     if show:
@@ -227,95 +289,81 @@ def plot_images(
     return path
 
 
-def draw_images(generator, inputs: list | np.ndarray, batch_size: int = 32) -> np.ndarray:
-    """Draw images with a generator, in inference mode.
+def draw_images(generator, inputs: list | np.ndarray) -> np.ndarray:
+    """Draw images with a Generator or a Model: float32 (N, side, side, channels) in [0, 1].
 
     Args:
-        inputs: float32 (N, width) each: noise, then labels and codes where it takes them; noise
-            alone needs no list.
-        batch_size: how many it draws at a time.
-
-    Returns:
-        float32 (N, side, side, 1), in [0, 1]: what a tanh draws in [-1, 1] is shifted there, what
-        a linear output draws beyond is clipped.
+        inputs: noise (N, latent_size), or a list of it, labels and codes.
 
     Raises:
         UserError: pixels are not finite.
     """
-    inputs = inputs if isinstance(inputs, list) else [inputs]
-    pieces = [np.split(values, range(batch_size, len(values), batch_size)) for values in inputs]
-    batches = zip(*pieces, strict=True) if len(pieces) > 1 else pieces[0]  # as Keras expects them
-    images = np.concatenate([generator(batch, training=False) for batch in batches])
-    if not np.isfinite(images).all():
-        raise UserError(
-            "the generator's weights are so large that its pixels are not finite: give another "
-            "one, or train anew with other hyperparameters"
-        )
-    return pictures.as_pixels(generator, images)
+    return Generator.of(generator).draw(inputs if isinstance(inputs, list) else [inputs])
 
 
 def test_generator(
     generator,
+    class_label=None,
     count: int = 16,
-    class_label: int | None = None,
     seed: int | None = None,
     interpolate: bool = False,
+    codes: tuple[float | None, ...] | None = None,
     show: bool = True,
     model_name: str = "generator",
     output_dir="test_outputs",
-    classes: list = (),
-    codes: tuple[float | None, ...] = (None, None),
 ) -> Path:
-    """Draw images from fresh noise in a grid, print its digits and its path, and show it.
+    """Draw images from fresh noise in a grid, print its labels and its path, and show it.
 
     Args:
-        generator, count, class_label, interpolate, codes: as in `data.sample_inputs`.
-        seed: of noise and digits; None draws one.
+        generator: a Generator, or a Model as `generator` builds it.
+        class_label: the only class to draw, as the data name it.
+        seed: of noise and labels; None draws one.
+        interpolate: each row walks from one random point of the latent space to another.
+        codes: InfoGAN's two, in [0, 1]; one that is None sweeps over the grid.
         show: whether to open a window, where there is a display.
         model_name: begins the picture's name, which goes on with what it shows and its seed.
         output_dir: the folder of the picture; made when missing.
-        classes: what each label stands for; a digit by default.
 
     Returns:
         The picture's path. Another picture that lies there is not replaced.
 
     Raises:
-        UserError: class_label is not among the generator's labels; or as `draw_images`.
+        UserError: no class is called so; or as `draw_images`.
     """
+    generator = Generator.of(generator)
     seed = secrets.randbelow(2**32) if seed is None else seed
-    inputs = data.sample_inputs(generator, count, class_label, seed, interpolate, codes)
-    if len(inputs) > 1:
-        print_labels(inputs[1], classes, "categories" if len(inputs) > 2 else "digits")
+    layout = "walk" if interpolate else "sweep"
+    inputs = generator.inputs(count, seed, class_label, codes, layout)
+    if generator.num_labels:
+        print_labels(inputs[1], generator)
     words = [model_name]
     words += ["interpolated"] * interpolate
     if class_label is not None:
-        label = classes[class_label] if classes else class_label
-        words.append(re.sub(r"\W+", "_", f"{data.input_widths(generator).word}{label}"))
-    words += [f"code{n}_{code:g}" for n, code in enumerate(codes, 1) if code is not None]
+        words.append(re.sub(r"\W+", "_", f"{generator.label_word}{class_label}"))
+    words += [f"code{n}_{code:g}" for n, code in enumerate(codes or (), 1) if code is not None]
     words += [f"{count}"] * (count != 16)
     path = Path(output_dir, "_".join([*words, f"seed{seed}.png"]))
-    images = draw_images(generator, inputs)
-    path = write_new(path, pictures.encode(images))
+    path = write_new(path, pictures.encode(generator.draw(inputs)))
     print(f"saved {path}\n--seed={seed} draws it again", flush=True)
     if show:
         pictures.show(path)
     return path
 
 
-def print_labels(labels, classes: list = (), what: str = "digits") -> None:
-    """Print one-hot labels in the rows of the grid that shows their images.
+def print_labels(labels, named) -> None:
+    """Print labels in the rows of the grid that shows their images.
 
     Prints nothing of a grid that is wider than a terminal.
 
     Args:
         labels: one-hot (N, num_labels).
-        classes: what each label stands for; a digit by default.
-        what: to call them.
+        named: the Dataset or the Generator that says what they stand for.
     """
-    names = [classes[label] if classes else label for label in np.argmax(labels, axis=1)]
+    names = [named.classes[n] if named.classes else n for n in np.argmax(labels, axis=1)]
     _, cols = pictures.grid_shape(len(names))
     if cols > 40:
         return
-    print(f"{what} of the grid:")
+    plural = {"digit": "digits", "class": "classes", "category": "categories"}[named.label_word]
+    print(f"{plural} of the grid:")
     for row in range(0, len(names), cols):
         print(*names[row : row + cols])

@@ -1,9 +1,7 @@
 """What Keras 3 computes otherwise than Keras 2, for which the chapter was written.
 
-It uses Keras's private interfaces, as do `generator_file.MemoryFile` and `display.Progbar`.
+It uses Keras's private interfaces, as do `generator.MemoryFile` and `gan.frozen`.
 """
-
-import re
 
 from lib.plumbing.tf import keras, layers, tf
 
@@ -47,41 +45,6 @@ def batch_normalization() -> layers.BatchNormalization:
     return layer
 
 
-class Adversarial(keras.Model):
-    """Generator and discriminator in a row, of which the generator alone is trained.
-
-    Stands for the chapter's `discriminator.trainable = False`, which in Keras 3 would
-    freeze the discriminator in its own training as well. As a frozen model did in Keras 2,
-    the discriminator runs in inference mode here.
-    """
-
-    def __init__(self, generator, discriminator, name="adversarial", **kwargs):
-        name = re.sub(r"[^A-Za-z0-9]", "_", name).lstrip("_") or "adversarial"  # as scopes allow
-        super().__init__(name=name, dtype="float32", **kwargs)  # noise goes in as drawn
-        self.generator = generator
-        self.discriminator = discriminator
-        self.output_names = discriminator.output_names
-        self(generator.input)  # builds it, for the summary
-
-    def call(self, inputs, training=None):
-        images = self.generator(inputs, training=training)
-        if len(self.discriminator.inputs) > 1:  # CGAN: judged by the same labels
-            images = [images, inputs[1]]
-        return self.discriminator(images, training=False)
-
-    @property
-    def trainable_weights(self):
-        return self.generator.trainable_weights
-
-    @property
-    def trainable_variables(self):  # from these Keras builds the optimizer
-        return self.generator.trainable_variables
-
-    @property
-    def non_trainable_weights(self):  # the summary counts them
-        return self.generator.non_trainable_weights + self.discriminator.weights
-
-
 @keras.utils.register_keras_serializable("improved_gans")
 class RMSprop(keras.optimizers.Optimizer):
     """RMSprop as Keras 2 computes it, for the chapter's learning rates to mean the same.
@@ -95,22 +58,19 @@ class RMSprop(keras.optimizers.Optimizer):
     Tieleman and Hinton 2012, lecture 6.5 of Neural Networks for Machine Learning.
 
     Args:
-        lr, decay, rho, epsilon: as above.
+        learning_rate, or lr: a number or Keras's schedule.
+        decay, rho, epsilon: as above.
         settings: of Keras's Optimizer.
     """
 
-    def __init__(
-        self, lr: float, decay: float = 0.0, rho: float = 0.9, epsilon: float = 1e-7, **settings
-    ):
-        schedule = keras.optimizers.schedules.InverseTimeDecay(lr, 1, decay)
-        super().__init__(schedule, **{"name": "rmsprop"} | settings)
-        self.constants = {"lr": lr, "decay": decay, "rho": rho, "epsilon": epsilon}
+    def __init__(self, learning_rate=None, decay=0.0, rho=0.9, epsilon=1e-7, lr=None, **settings):
+        rate = lr if learning_rate is None else learning_rate
+        super().__init__(rate, **{"name": "rmsprop"} | settings)
+        self.constants = {"decay": decay, "rho": rho, "epsilon": epsilon}
         self.momenta, self.velocities = [], []
 
     def get_config(self) -> dict:
-        settings = super().get_config()
-        del settings["learning_rate"]
-        return self.constants | settings
+        return self.constants | super().get_config()
 
     def build(self, variables):
         if not self.built:
@@ -121,29 +81,17 @@ class RMSprop(keras.optimizers.Optimizer):
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
+        steps = tf.cast(self.iterations, tf.float32)
+        rate = tf.cast(learning_rate, tf.float32) / (1 + self.constants["decay"] * steps)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self.momenta[index].value.handle,
             v=self.velocities[index].value.handle,
             beta1_power=0.0,
             beta2_power=0.0,
-            lr=learning_rate,
+            lr=rate,
             beta1=0.0,
             beta2=self.constants["rho"],
             epsilon=self.constants["epsilon"],
             grad=gradient,
         )
-
-
-def build_for_training(discriminator: keras.Model, adversarial: Adversarial) -> None:
-    """Create the metrics and the optimizers' slots of both compiled models, as `fit` does.
-
-    A compiled step can't under tf.distribute. Checkpoints restore only existing variables.
-    """
-    y = tf.nest.map_structure(lambda output: tf.zeros((1, *output.shape[1:])), discriminator.output)
-    for model in discriminator, adversarial:
-        with keras.StatelessScope():  # creates variables, and leaves the values of all as they are
-            if model.loss is not None:  # not where a step computes one of its own
-                model.compute_loss(y=y, y_pred=y)
-            model.compute_metrics(None, y, y)
-        model.optimizer.build(model.trainable_variables)

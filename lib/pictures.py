@@ -6,6 +6,7 @@ from math import ceil
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from PIL import Image
 
@@ -22,26 +23,21 @@ def image_grid(images: np.ndarray, cols: int | None = None, gap: int = GAP) -> n
     """Lay images side by side in a grid, its gaps and free places white.
 
     Args:
-        images: (N, side, side, 1), in [0, 1].
+        images: (N, side, side, channels), in [0, 1].
         cols: of the grid, which is as square as it can be by default.
         gap: pixels between the images, and around them.
 
     Returns:
-        float32 (height, width), in [0, 1].
+        float32 in [0, 1], (height, width), or (height, width, 3) of images in colour.
     """
     rows, cols = (ceil(len(images) / cols), cols) if cols else grid_shape(len(images))
-    side = images.shape[1]
-    grid = np.ones((rows, cols, side + gap, side + gap), np.float32)
-    grid.reshape(-1, side + gap, side + gap)[: len(images), :side, :side] = images[..., 0]
-    grid = grid.swapaxes(1, 2).reshape(rows * (side + gap), cols * (side + gap))
-    return np.pad(grid, ((gap, 0), (gap, 0)), constant_values=1)
-
-
-def as_pixels(generator, images: np.ndarray) -> np.ndarray:
-    """Return what a generator drew as pixels in [0, 1]: a tanh's shifted, a linear one's clipped."""
-    if generator.layers[-1].get_config().get("activation") == "tanh":
-        images = (images + 1) / 2
-    return images.clip(0, 1)
+    side, pitch, channels = images.shape[1], images.shape[1] + gap, images.shape[3]
+    grid = np.ones((rows * cols, pitch, pitch, channels), np.float32)
+    grid[: len(images), :side, :side] = images
+    grid = grid.reshape(rows, cols, pitch, pitch, channels).swapaxes(1, 2)
+    grid = grid.reshape(rows * pitch, cols * pitch, channels)
+    grid = np.pad(grid, ((gap, 0), (gap, 0), (0, 0)), constant_values=1)
+    return grid[..., 0] if channels == 1 else grid
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -50,7 +46,7 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 
 
 def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
-    """Enlarge an image (height, width) by repeating its pixels."""
+    """Enlarge an image (height, width, ...) by repeating its pixels."""
     return image.repeat(factor, 0).repeat(factor, 1)
 
 
@@ -58,6 +54,32 @@ def encode(images: np.ndarray) -> bytes:
     """Encode images, as in `image_grid`, as a PNG at double size."""
     buffer = io.BytesIO()
     imsave(buffer, enlarge(image_grid(images), 2), cmap="gray", vmin=0, vmax=1)
+    return buffer.getvalue()
+
+
+def draw_dataset(dataset, cols: int = 12, max_classes: int = 20) -> bytes:
+    """Encode as a PNG what a run trains on: a row of each class, or images from all over it."""
+    x, y = dataset.x_train, dataset.y_train
+    everywhere = np.arange(len(x))
+    rows = (
+        {"": everywhere}
+        if y is None
+        else dict(zip(dataset.classes, map(np.flatnonzero, y.T), strict=False))
+    )
+    rows = {name: row for name, row in [*rows.items()][:max_classes] if len(row)}
+    count = cols * cols if y is None else cols
+    chosen = [row[np.linspace(0, len(row) - 1, count).astype(int)] for row in rows.values()]
+    pixels = x[np.concatenate(chosen)] / np.float32(255 if x.dtype == np.uint8 else 1)
+    grid = image_grid(pixels, cols)
+    figure = Figure(figsize=(10, 10 * grid.shape[0] / grid.shape[1]), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(grid, cmap="gray", vmin=0, vmax=1)
+    axes.set_xticks([])
+    middles = (x.shape[1] + GAP) * (np.arange(len(rows)) + 0.5)
+    axes.set_yticks(middles, [*map(str, rows)], parse_math=False)
+    axes.tick_params(length=0)
+    buffer = io.BytesIO()
+    figure.savefig(buffer)
     return buffer.getvalue()
 
 

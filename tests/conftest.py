@@ -13,7 +13,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from lib import data, gan, generator_file
+from lib import data, gan
+from lib.generator import Generator
 from lib.plumbing.tf import keras
 from lib.scoring import classification_accuracy, evaluation
 
@@ -72,7 +73,7 @@ def few_images(monkeypatch):
 def plain(tmp_path_factory):
     """Return the file of a small generator."""
     path = tmp_path_factory.mktemp("generator") / "plain.h5"
-    generator_file.save(gan.generator(keras.Input((100,)), 8), path)
+    Generator(gan.generator(keras.Input((100,)), 8)).save(path)
     return path
 
 

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from lib import data, gan
-from lib.keras2 import Adversarial, RMSprop
+from lib.keras2 import RMSprop
 from lib.program.main import main as run_main
-from lib.training.distribute import compile_step
 from lib.training.run import open_run
+from lib.training.step import compile_step
 
 import numpy as np
 import tensorflow as tf
@@ -104,7 +104,7 @@ def toy_models():
     generator = keras.Model(noise, keras.layers.Reshape((4, 4, 1))(x), name="generator")
     score = keras.layers.Dense(1)(keras.layers.Flatten()(images))
     discriminator = keras.Model(images, score, name="discriminator")
-    adversarial = Adversarial(generator, discriminator)
+    adversarial = gan.Adversarial(generator, discriminator)
     for model, lr in (discriminator, 0.02), (adversarial, 0.01):
         model.compile(loss="mse", optimizer=RMSprop(lr), metrics=["accuracy"])
     return generator, discriminator, adversarial
@@ -132,7 +132,7 @@ def toy_run(folder, meddle=None, images=TOY_IMAGES, models=None, **params):
     params = toy_params(folder, **params)
     draw = data.Sampler(params, data.dataset(images))
     plot = partial(gan.plot_images, models[0], draw.noise(16))
-    train_step = compile_step(gan.dcgan_step, models, draw, params)
+    train_step = compile_step(gan.gan_step, models, draw, params)
     with open_run(models, draw, params, plot) as run:
         for step in run.steps():
             metrics = train_step()

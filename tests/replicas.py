@@ -10,11 +10,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from lib import data, gan, keras2
+from lib import data, gan
 from lib.plumbing.errors import UserError
 from lib.program.flags import Parser
 from lib.program.main import main
 from lib.training import distribute
+from lib.training.step import prepare
 
 import helpers
 import numpy as np
@@ -27,15 +28,16 @@ BATCH, SIDE = 8, 8
 
 
 def train_discriminator(devices, name, words, x, y, steps):
-    """Return how its weights and its optimizer's averages move, the mean loss of the last step,
-    and batch normalization's averages on every replica.
+    """Return how its weights and the optimizer's averages move, the last loss, and batch
+    normalization's averages on every replica.
     """
     strategy = distribute.strategy(devices)
     keras.utils.set_random_seed(1)
     module = script(name)
     with strategy.scope():
-        models = module.build_models(module.parser.parse_args(words), data.dataset(x))
-        keras2.build_for_training(*models[1:])
+        params, dataset = module.parser.parse_args(words), data.dataset(x)
+        models = module.build_models(params, dataset)
+        prepare(models, data.Sampler(params, dataset))
     model = models[1]
 
     def state():
@@ -143,7 +145,7 @@ def on_two(folder):
         "averages": averages(),
         "draws": draws(),
         "uneven": uneven(),
-        "scripts": scripts(folder, "wgan", "acgan", "wgan-gp", "infogan"),
+        "scripts": scripts(folder, "acgan", "wgan-gp", "infogan"),
     }
 
 

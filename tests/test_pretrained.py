@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from lib.sampling.load import load
+from lib.generator import Generator
 from lib.scoring import evaluation
 from lib.scoring.table import scalars
 
@@ -18,7 +18,7 @@ def test_a_shipped_generator_is_as_good_as_is_said(path):
     facts = json.loads(path.read_text())
     file = path.with_suffix(".h5")
     assert hashlib.sha256(file.read_bytes()).hexdigest() == facts["sha256"]
-    generator = load(file)[0]
+    generator = Generator.load(file).model
     said = scalars(facts["quick_scores"])
     count = facts["quick_scores"]["count"]
     found = scalars(evaluation.evaluate(generator, 1, count, quick=True))

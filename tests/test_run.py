@@ -1,6 +1,8 @@
 """Runs: what they record, and that they go on where they were stopped, killed or repeated."""
 
 import csv
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -8,6 +10,7 @@ import random
 import re
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -15,10 +18,13 @@ import time
 from pathlib import Path
 
 from lib import gan
+from lib.gan import Adversarial
+from lib.keras2 import RMSprop
 from lib.plumbing.errors import Finished, Stopped, UserError
 from lib.training import record, run
-from lib.training.checkpoints import found
-from lib.training.signals import STOP, stop_requests
+from lib.training.checkpoints import prefixes
+from lib.training.display import shortened
+from lib.training.run import STOP, stop_requests
 
 import numpy as np
 import pytest
@@ -122,7 +128,7 @@ def test_a_long_animation_is_thinned_from_its_end(tmp_path, monkeypatch):
 def test_a_checkpoint_is_due_every_few_minutes(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0)
     toy_run(tmp_path, train_steps=3, save_interval=100)
-    assert [Path(prefix).name for prefix in found(tmp_path / "toy")] == ["ckpt-3", "ckpt-2"]
+    assert [Path(prefix).name for prefix in prefixes(tmp_path / "toy")] == ["ckpt-3", "ckpt-2"]
 
 
 def test_a_step_is_one_graph(tmp_path):
@@ -136,11 +142,120 @@ def test_a_step_is_one_graph(tmp_path):
 
 
 def test_a_terminal_shows_a_bar_with_the_losses(tmp_path, monkeypatch, capsys):
+    """Prints other lines above the bar, and no line is wider than the terminal."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    toy_run(tmp_path, train_steps=4)
-    last = capsys.readouterr().out.rpartition("4/4")[2]
-    assert "━" in last
-    assert re.search(r"s/step.* - d_loss: \d+\.\d+ - a_loss: \d", last)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    toy_run(tmp_path, lambda step, _models: print(f"a line of step {step}"), train_steps=4)
+    out = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", capsys.readouterr().out)
+    before, _, last = out.rpartition("4/4 ━")
+    assert "a line of step 4" in before
+    bar, metrics, *_ = re.split(r"[\r\n]+", last)
+    assert "s/step" in bar
+    assert re.match(r"d_loss=\d\S* a_loss=\d\S* d_acc=\d\S* a_acc=\d", metrics)
+    assert max(len("4/4 ━" + bar), len(metrics)) <= 60
+
+
+def test_the_bar_of_acgan_shows_totals_and_accuracies():
+    """Fits on 77 columns what tells most."""
+    means = {
+        f"{model}_{what}": 0.1234
+        for model in ("discriminator", "adversarial")
+        for what in ("loss", "label_accuracy", "label_loss", "source_accuracy", "source_loss")
+    }
+    names = ["d_loss", "a_loss", "d_label_acc", "a_label_acc", "d_source_acc"]
+    assert [name for name, _ in shortened(means)][:5] == names
+
+
+@pytest.mark.parametrize("lacking", ["flock", "fsync"])
+def test_a_file_system_without_locks_or_flushes_of_folders(lacking, tmp_path, monkeypatch, capsys):
+    fsync = os.fsync
+
+    def fail(descriptor, *_):
+        if lacking == "fsync" and not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            return fsync(descriptor)
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(*((fcntl, "flock") if lacking == "flock" else (os, "fsync")), fail)
+    toy_run(tmp_path, train_steps=1)
+    assert "this file system" in capsys.readouterr().out
+
+
+def test_a_table_that_is_in_use_is_replaced_later(tmp_path, monkeypatch, capsys):
+    """As on Windows, while a spreadsheet shows it."""
+    replace, refused = os.replace, []
+
+    def refuse_once(source, target):
+        if str(target).endswith("history.csv") and not refused:
+            refused.append(target)
+            raise PermissionError(errno.EACCES, "in use", str(source), None, str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse_once)
+    toy_run(tmp_path)
+    assert "history.csv is in use" in capsys.readouterr().out
+    assert [row["step"] for row in rows(tmp_path)] == ["3", "6", "9", "10"]
+
+
+class Nested(keras.layers.Layer):
+    """Has its layers in a list, where TensorFlow's checkpoints find none."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = [keras.layers.Dense(4), keras.layers.Dropout(0.5)]
+
+    def build(self, shape):
+        self.blocks[0].build(shape)
+
+    def call(self, inputs, training=None):
+        for block in self.blocks:
+            inputs = block(inputs) if block is self.blocks[0] else block(inputs, training=training)
+        return inputs
+
+
+def own_models(**settings):
+    """Build the toy GAN with a critic that draws random numbers and normalizes its weights."""
+    generator, _, _ = toy_models()
+    images = keras.Input((4, 4, 1))
+    x = keras.layers.SpectralNormalization(keras.layers.Conv2D(4, 3))(images)
+    x = Nested()(keras.layers.GaussianNoise(0.1)(keras.layers.Flatten()(x)))
+    discriminator = keras.Model(images, keras.layers.Dense(1)(x), name="discriminator")
+    adversarial = Adversarial(generator, discriminator)
+    discriminator.compile(loss="mse", optimizer=RMSprop(0.02), metrics=["accuracy"])
+    adversarial.compile(
+        loss="mse", optimizer=keras.optimizers.Adam(0.01, **settings), metrics=["accuracy"]
+    )
+    return generator, discriminator, adversarial
+
+
+def test_networks_of_ones_own_resume_with_the_same_bits(tmp_path):
+    whole = toy_run(tmp_path / "whole", models=own_models(use_ema=True, ema_momentum=0.9))
+    toy_run(tmp_path, models=own_models(use_ema=True, ema_momentum=0.9), train_steps=5)
+    models = own_models(use_ema=True, ema_momentum=0.9)
+    assert_same_weights(toy_run(tmp_path, models=models, resume=True), whole)
+    assert results(tmp_path / "toy") == results(tmp_path / "whole" / "toy")
+
+    # averages are drawn and saved, and training goes on from the weights
+    plain = toy_run(tmp_path / "plain", models=own_models())
+    assert_same_weights(plain, whole)
+    averaged = keras.models.load_model(tmp_path / "toy.h5").get_weights()
+    assert not np.array_equal(averaged[0], whole[0].get_weights()[0])
+    assert grid_of(tmp_path) != grid_of(tmp_path / "plain")
+
+
+def grid_of(folder):
+    return (folder / "toy" / "00010.png").read_bytes()
+
+
+def test_parameters_compare_as_json_has_them(tmp_path):
+    toy_run(tmp_path, train_steps=1, sizes=(1, np.float32(2)))
+    toy_run(tmp_path, train_steps=2, sizes=(1, np.float32(2)), resume=True)
+
+
+def test_resume_where_no_run_is_says_how_to_begin(tmp_path):
+    with pytest.raises(UserError, match="there is no run in .*toy: leave out --resume to begin"):
+        toy_run(tmp_path, resume=True)
+    toy_run(tmp_path, train_steps=1)
 
 
 def test_a_resumed_run_equals_the_uninterrupted_one(whole, tmp_path):
@@ -191,10 +306,10 @@ def test_a_run_is_not_lost_by_a_slip(tmp_path):
     toy_run(tmp_path, train_steps=4)
     before = results(tmp_path / "toy"), (tmp_path / "toy.h5").read_bytes()
     for match, params in (
-        ("--resume.*--overwrite", {}),
+        ("already.*--resume.*--overwrite", {}),
         ("batch_size 4, not 8", {"resume": True, "batch_size": 8}),
         ("has taken 4 steps already: give --train-steps=4", {"resume": True, "train_steps": 3}),
-        ("is one of None", {"resume": True, "script": "other"}),
+        ("is of None", {"resume": True, "script": "other"}),
         ("began with other images", {"resume": True, "images": TOY_IMAGES[::-1]}),
     ):
         with pytest.raises(UserError, match=match):
@@ -243,7 +358,7 @@ def test_a_diverging_run_saves_nothing(tmp_path):
     with pytest.raises(UserError, match="diverged.*is not finite; nothing was saved yet"):
         toy_run(tmp_path, spoil_at(1), save_interval=1)
     assert not (tmp_path / "toy.h5").exists()
-    assert not found(tmp_path / "toy")
+    assert not prefixes(tmp_path / "toy")
 
 
 def spoil_at(step):
@@ -287,7 +402,7 @@ def test_a_full_disk_costs_only_what_came_after_the_last_checkpoint(limit, name,
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     if name == "toy.h5":
         assert (tmp_path / "toy.h5").read_bytes() == generator
-    assert found(tmp_path / "toy")[0].endswith("ckpt-5")
+    assert prefixes(tmp_path / "toy")[0].endswith("ckpt-5")
     assert_same_weights(toy_run(tmp_path, models=few(), resume=True), whole[1])
     assert not [*tmp_path.rglob("ckpt-6*"), *tmp_path.rglob(".tmp*")]
 
@@ -322,7 +437,7 @@ def test_a_thread_may_train(tmp_path):
 
 def killed_child(folder):
     """Train without an end, in a process that is going to be killed."""
-    resume = bool(found(Path(folder, "toy")))
+    resume = bool(prefixes(Path(folder, "toy")))
     toy_run(folder, save_interval=1, resume=resume, overwrite=not resume, train_steps=10**6)
 
 
@@ -344,7 +459,7 @@ def test_kills_at_random_moments(tmp_path, monkeypatch):
         child.join()
         assert child.exitcode == -signal.SIGKILL, "the run ended by itself"
         steps.append(
-            max([int(prefix.rpartition("-")[2]) for prefix in found(tmp_path / "toy")] or [0])
+            max([int(prefix.rpartition("-")[2]) for prefix in prefixes(tmp_path / "toy")] or [0])
         )
     assert steps == sorted(steps)
     assert steps[-1] > 0
@@ -372,7 +487,7 @@ def start(tmp_path):
 
 
 def wait_for_checkpoint(process, place, step):
-    while not (prefixes := found(place)) or int(prefixes[0].rpartition("-")[2]) < step:
+    while not (saved := prefixes(place)) or int(saved[0].rpartition("-")[2]) < step:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
 
@@ -384,7 +499,7 @@ def test_a_script_is_killed_then_interrupted(start, tmp_path, monkeypatch):
     wait_for_checkpoint(killed, place, 2)
     killed.kill()
     killed.wait()
-    newest = int(found(place)[0].rpartition("-")[2])
+    newest = int(prefixes(place)[0].rpartition("-")[2])
     interrupted = start("--resume")
     wait_for_checkpoint(interrupted, place, newest + 2)
     interrupted.send_signal(signal.SIGINT)

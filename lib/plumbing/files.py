@@ -79,15 +79,24 @@ def remove_leftovers(path: Path) -> None:
         shutil.rmtree(folder)
 
 
-def flush(path: Path) -> None:
-    """Have a file's content, or a folder's list of files, on the disk itself."""
+def flush(path: Path) -> bool:
+    """Have a file's content, or a folder's list of files, on the disk itself.
+
+    Returns:
+        False for a folder, where the file system flushes none.
+    """
     if os.name != "posix":  # Windows flushes no folder
-        return
+        return True
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno == errno.EIO or not path.is_dir():
+            raise
+        return False
     finally:
         os.close(descriptor)
+    return True
 
 
 @contextmanager

@@ -21,8 +21,13 @@ def environment(**settings: str | None) -> Iterator[None]:
 
 @contextmanager
 def stderr_discarded() -> Iterator[None]:
-    """Discard standard error, also what native code writes."""
-    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    """Discard standard error, also what native code writes, where there is one."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # closed, as under pythonw and IDLE on Windows
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:
         yield

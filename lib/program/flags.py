@@ -17,39 +17,47 @@ from pathlib import Path
 from lib.plumbing.process import environment
 from lib.training.defaults import DEFAULTS
 
+ROOT = Path(__file__).parents[2]
 INT32_MAX, FLOAT32_MAX = 2**31 - 1, float(2**128 - 2**104)
 # Generous: beyond them is a slip of the keyboard.
 LIMITS = {"--batch-size": 4096, "--latent-size": 10_000, "--n-critic": 100, "--num-categories": 100}
 
 
-def whole_number(low: int, high: int = INT32_MAX) -> Callable[[str], int]:
-    """Return an argparse type: a whole number from `low` to `high`."""
+def number(low: float, high: float, kind: type = int) -> Callable[[str], float]:
+    """Return an argparse type: a number of that kind from `low` to `high`."""
+    what = "a whole number" if kind is int else "a number"
+    limits = f"from {low}" if high in (INT32_MAX, FLOAT32_MAX) else f"from {low} to {high}"
 
-    def convert(text: str) -> int:
-        if not re.fullmatch(r"[+-]?\d{1,19}", text) or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {low} to {high}")
-        return int(text)
+    def convert(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if "_" in text or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"give {what} {limits}, not {text!r}")
+        return value
 
     return convert
 
 
-def number(text: str) -> float:
-    """Convert, as an argparse type, a number from 0 that float32 holds."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= FLOAT32_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to {FLOAT32_MAX:.6g}")
-    return value
+def whole_number(low: int, high: int = INT32_MAX) -> Callable[[str], int]:
+    """Return an argparse type: a whole number from `low` to `high`."""
+    return number(low, high)
 
 
-def share(text: str) -> float:
-    """Convert, as an argparse type, a number from 0 to 1."""
-    value = number(text)
-    if value > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
-    return value
+def data_path(text: str) -> str:
+    """Convert, as an argparse type, a path, or the name of a data set."""
+    if text.isidentifier() and not os.path.exists(text):
+        return text
+    return os.path.abspath(text)
+
+
+def image_side(text: str) -> int:
+    """Convert, as an argparse type, the side of an image."""
+    side = whole_number(4, 256)(text)
+    if side % 4:
+        raise argparse.ArgumentTypeError(f"{side} is not divisible by 4")
+    return side
 
 
 def matching(pattern: str, what: str) -> Callable[[str], str]:
@@ -57,7 +65,7 @@ def matching(pattern: str, what: str) -> Callable[[str], str]:
 
     def convert(text: str) -> str:
         if not re.fullmatch(pattern, text):
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+            raise argparse.ArgumentTypeError(f"give {what}, not {text!r}")
         return text
 
     return convert
@@ -89,16 +97,32 @@ class Parser:
         model_name: names the run's folder and the generator's file, unless flags do.
         conditional: whether the generator draws a class of choice.
         num_codes: how many InfoGAN codes it takes.
+        settings: parameters of training that have no flag, such as `noise="normal"`.
     """
 
     def __init__(
-        self, description: str, model_name: str, conditional: bool = False, num_codes: int = 0
+        self,
+        description: str,
+        model_name: str,
+        conditional: bool = False,
+        num_codes: int = 0,
+        **settings,
     ):
-        self.description = description
         self.model_name = model_name
         self.conditional = conditional
         self.num_codes = num_codes
-        self.hyperparameters = []
+        # What flags stand for that aren't given, in each mode; those of both are in both.
+        self.training = DEFAULTS | settings
+        self.sampling = {"code1": None, "code2": None}
+        self.parser = OneLineParser(description, argument_default=argparse.SUPPRESS)
+        groups = map(
+            self.parser.add_argument_group,
+            ("training: the algorithm", "training: the run", "sampling", "both"),
+        )
+        self.algorithm, *others = groups
+        add_run_flags(Group(others[0], self.training), model_name)
+        add_sampling_flags(Group(others[1], self.sampling), conditional, num_codes)
+        add_shared_flags(Group(others[2], self.training, self.sampling))
 
     def add_hyperparameter(self, name: str, default: bool | float, help: str) -> None:
         """Declare a flag of the algorithm.
@@ -108,14 +132,15 @@ class Parser:
             default: tells the type: a switch, a whole number from 1, or a number from 0.
             help: its meaning.
         """
+        add = Group(self.algorithm, self.training).add
         if isinstance(default, bool):
-            settings = {"action": argparse.BooleanOptionalAction, "help": help}
+            add(name, default=default, help=help, action=argparse.BooleanOptionalAction)
+        elif isinstance(default, int):
+            kind = number(1, LIMITS.get(name, INT32_MAX))
+            add(name, default=default, help=f"{help} ({default})", metavar="N", type=kind)
         else:
-            whole = whole_number(1, LIMITS.get(name, INT32_MAX))
-            kind = whole if isinstance(default, int) else number
-            metavar = "N" if isinstance(default, int) else "X"
-            settings = {"type": kind, "metavar": metavar, "help": f"{help} (%(default)s)"}
-        self.hyperparameters.append((name, {"default": default, **settings}))
+            kind = number(0, FLOAT32_MAX, float)
+            add(name, default=default, help=f"{help} ({default})", metavar="X", type=kind)
 
     def begin(self, name: str) -> None:
         """Parse a script's flags; exit on --help or an error, else import TensorFlow.
@@ -137,107 +162,117 @@ class Parser:
         Returns:
             Their values by name; for training also `script`, the GAN's own name.
         """
-        args = sys.argv[1:] if args is None else args
-        chosen = OneLineParser("", add_help=False)
-        chosen.add_argument("-g", "--generator", nargs="?", const="")
-        sampling = chosen.parse_known_args(args)[0].generator is not None
-        parser = self._parser(training=not sampling, sampling=sampling)
-        parser.set_defaults(**defaults)
-        if {"-h", "--help"} & {*args}:
-            self._parser(training=True, sampling=True).print_help()
-            parser.exit()
-        params, unknown = parser.parse_known_args(args)
-        if unknown:
-            self._refuse(parser, unknown, sampling)
+        given = vars(self.parser.parse_args(args))
+        sampling = "generator" in given
+        known, other = self.training, self.sampling
+        if sampling:
+            known, other = other, known
+        for name in given:
+            if name in other and name not in known:
+                self._refuse(name, sampling)
+        params = argparse.Namespace(**known | defaults | given)
         if params.seed is None:
             params.seed = secrets.randbelow(2**32)
         if sampling:
-            check_sampling(parser, params, self.num_codes)
+            self._check_sampling(given)
         else:
-            self._complete(parser, params)
+            params.script = self.model_name
+            params.model_name = params.model_name or own_name(self.model_name, params.data)
         return params
 
     def exit(self, status: int = 0, message: str = "") -> None:
         """End the program with a line on standard error."""
         prog = os.path.basename(sys.argv[0])
         message = "".join(char if char.isprintable() else repr(char)[1:-1] for char in message)
-        OneLineParser("").exit(status, f"{prog}: {message}\n" if message else None)
+        self.parser.exit(status, f"{prog}: {message}\n" if message else None)
 
-    def _parser(self, training: bool, sampling: bool) -> OneLineParser:
-        parser = OneLineParser(self.description)
-        if training:
-            parser.set_defaults(**DEFAULTS)
-            group = parser.add_argument_group("training: the algorithm")
-            for name, settings in self.hyperparameters:
-                group.add_argument(name, **settings)
-            add_run_flags(parser, self.model_name)
+    def _flag(self, name: str) -> str:
+        """Return the flag that sets a parameter."""
+        actions = self.parser._actions
+        return next(a.option_strings[-1] for a in actions if a.dest == name)
+
+    def _refuse(self, name: str, sampling: bool) -> None:
+        """Say that a flag goes with the other mode."""
+        flag = self._flag(name)
+        if name == "digit" and not self.conditional:
+            self.parser.error("--digit goes with acgan-mnist.py and cgan-mnist.py")
         if sampling:
-            add_sampling_flags(parser, self.conditional, self.num_codes)
-        group = parser.add_argument_group("both")
-        add = group.add_argument
-        add("--seed", metavar="N", type=whole_number(0, 2**32 - 1), help="of all draws (drawn)")
-        add("--output-dir", metavar="DIR", default=".", help="where to write (here)")
-        add(
-            "--against-mnist", action="store_true", help="score what was trained on other data, too"
+            self.parser.error(f"{flag} goes with training: leave it out, or --generator")
+        there = f"{self.model_name}.h5", f"pretrained/{self.model_name}.h5"
+        there = [file for file in there if Path(file).exists() or (ROOT / file).exists()]
+        self.parser.error(
+            f"{flag} draws with a trained generator: add --generator={[*there, 'FILE'][0]}"
         )
-        return parser
 
-    def _refuse(self, parser: OneLineParser, unknown: list[str], sampling: bool) -> None:
-        known = self._parser(training=sampling, sampling=not sampling)
-        flag = unknown[0].partition("=")[0]
-        if flag in re.findall(r"-[\w-]+", known.format_usage()):
-            why = "training, not with" if sampling else "sampling: add"
-            parser.error(f"{flag} goes with {why} --generator=FILE")
-        if flag in ("-d", "--digit"):
-            parser.error("--digit goes with acgan-mnist.py and cgan-mnist.py")
-        parser.error(f"unknown: {' '.join(unknown)}")
-
-    def _complete(self, parser: OneLineParser, params: argparse.Namespace) -> None:
-        if params.evaluate_interval and params.data and not params.against_mnist:
-            parser.error(
-                "scores compare with MNIST's digits, not with --data: leave out "
-                "--evaluate-interval, or add --against-mnist"
-            )
-        if params.model_name is None:
-            params.model_name = self.model_name
-            if params.data:
-                own = re.sub(r"[^\w.-]+", "_", Path(params.data).stem)[:80]
-                params.model_name = f"{self.model_name.removesuffix('mnist')}{own}"
-        params.script = self.model_name
+    def _check_sampling(self, given: dict) -> None:
+        """Refuse flags of sampling that don't go together."""
+        if "digit" in given and not self.conditional:
+            self._refuse("digit", sampling=True)
+        mode = next((name for name in MODES if name in given), None)
+        for name, modes in USES.items():
+            if name in given and mode not in modes:
+                where = f"doesn't go with --{mode}" if mode else f"goes with --{modes[0]}"
+                self.parser.error(f"{self._flag(name)} {where}")
 
 
-def add_run_flags(parser: OneLineParser, model_name: str) -> None:
+class Group:
+    """A group of flags whose defaults are kept apart, so that a flag that is given can be told."""
+
+    def __init__(self, group, *defaults: dict):
+        self.group, self.defaults = group, defaults
+
+    def add(self, *names: str, default=None, **settings) -> None:
+        action = self.group.add_argument(*names, **settings)
+        if action.nargs == 0 and default is None:  # a switch
+            default = False
+        action.default = argparse.SUPPRESS
+        for defaults in self.defaults:
+            defaults.setdefault(action.dest, default)
+
+    def exclusive(self) -> "Group":
+        """Return a group of which one flag at most can be given."""
+        return Group(self.group.add_mutually_exclusive_group(), *self.defaults)
+
+
+def own_name(model_name: str, path: str | None) -> str:
+    """Name a run after a script and, where it trains on other data than MNIST, after these."""
+    if not path:
+        return model_name
+    own = re.sub(r"[^\w.-]+", "_", Path(path).stem)[:80]
+    return f"{model_name.removesuffix('mnist')}{own}"
+
+
+def add_run_flags(group: Group, model_name: str) -> None:
     """Add the run flags of all scripts.
 
     Their defaults are in `training.defaults`, which also says what a resumed run may change.
     """
-    group = parser.add_argument_group("training: the run")
-    add = group.add_argument
-    positive = whole_number(1)
+    add, positive = group.add, number(1, INT32_MAX)
     add(
-        "--data",
-        metavar="FILE.npz",
-        type=os.path.abspath,
-        help="images x_train, labels y_train (MNIST)",
+        "--image-size",
+        metavar="N",
+        type=image_side,
+        help="crop the images to squares, and resize these to this side (as they are)",
     )
+    add("--grey", action="store_true", help="leave out the images' colour")
     add(
         "--model-name",
         metavar="NAME",
         type=matching(r"[\w-][\w.-]{,99}", "a name of letters, digits, '_', '-', '.'"),
-        help=f"of the run's folder and generator ({model_name}, or after --data's file)",
+        help=f"name the run's folder and the generator's file ({model_name}, or after --data)",
     )
     add(
         "--precision",
         choices=("float32", "mixed_bfloat16"),
-        help="mixed_bfloat16 computes in bfloat16, keeps weights in float32 (%(default)s)",
+        help="mixed_bfloat16 computes in bfloat16 and keeps weights in float32 (float32)",
     )
-    add("--save-interval", metavar="N", type=positive, help="steps a picture (%(default)s)")
-    add("--log-interval", metavar="N", type=positive, help="steps a history row (%(default)s)")
+    add("--save-interval", metavar="N", type=positive, help="draw a grid every N steps (500)")
+    add("--log-interval", metavar="N", type=positive, help="log the losses every N steps (50)")
     add(
         "--evaluate-interval",
         metavar="N",
         type=positive,
-        help="add scores to the history every N steps (never)",
+        help="score the generator every N steps (never)",
     )
     add(
         "--plot-model",
@@ -253,77 +288,82 @@ def add_run_flags(parser: OneLineParser, model_name: str) -> None:
         const="gpu",
         help="train on all GPUs, or on cpu:N",
     )
-    add("--summary", action="store_true", help="show the networks layer by layer, too")
-    either = group.add_mutually_exclusive_group()
-    either.add_argument("--resume", action="store_true", help="go on with the run that lies there")
-    either.add_argument("--overwrite", action="store_true", help="begin anew where a run lies")
+    add("--summary", action="store_true", help="print the networks layer by layer")
+    either = group.exclusive()
+    either.add("--resume", action="store_true", help="go on with the run that is there")
+    either.add("--overwrite", action="store_true", help="replace the run that is there")
 
 
-# The modes that each flag goes with.
+# What can be asked of a generator instead of a grid, and which of it each flag goes with.
+MODES = "interpolate", "explore", "neighbors", "evaluate", "npz", "images"
 USES = {
-    "digit": ("npz", "interpolate", "neighbors"),
-    "count": ("npz", "interpolate"),
+    "digit": (None, "npz", "images", "interpolate", "neighbors"),
+    "count": (None, "npz", "images", "interpolate"),
     "seconds": ("interpolate",),
-    "code1": ("interpolate",),
-    "code2": ("interpolate",),
+    "code1": (None, "interpolate"),
+    "code2": (None, "interpolate"),
 }
 
 
-def add_sampling_flags(parser: OneLineParser, conditional: bool, num_codes: int) -> None:
+def add_sampling_flags(group: Group, conditional: bool, num_codes: int) -> None:
     """Add the sampling flags."""
-    group = parser.add_argument_group("sampling")
-    add = group.add_argument
-    add("-g", "--generator", metavar="FILE", help="draw with this generator, don't train")
-    parser.set_defaults(digit=None, code1=None, code2=None)
+    add = group.add
+    add("-g", "--generator", metavar="FILE", help="draw with this generator instead of training")
     if num_codes:
         add("-d", "--category", dest="digit", help="draw only this category, from 0")
-        add("--code1", metavar="X", type=share, help="from 0 to 1 (sweeps along the columns)")
-        add("--code2", metavar="X", type=share, help="from 0 to 1 (sweeps along the rows)")
-    elif conditional:
-        add("-d", "--digit", help="draw only this digit (or class, as the data name it)")
+        share = number(0, 1, float)
+        add("--code1", metavar="X", type=share, help="hold code 1, which sweeps the columns else")
+        add("--code2", metavar="X", type=share, help="hold code 2, which sweeps the rows else")
+    else:
+        only = "draw only this digit, or class as the data name it"
+        add("-d", "--digit", help=only if conditional else argparse.SUPPRESS)
     add(
         "--count",
         metavar="N",
-        type=whole_number(1, 100_000),
-        help="how many images (16; for --npz 10000)",
+        type=number(1, 100_000),
+        help="draw N images (16; with --npz and --images 10000)",
     )
     add(
         "--seconds",
         metavar="N",
-        type=whole_number(1, 60),
-        help="how long --interpolate's GIF is (8)",
+        type=number(1, 60),
+        help="make the GIF of --interpolate N seconds long (8)",
     )
-    either = group.add_mutually_exclusive_group()
-    add = either.add_argument
+    add = group.exclusive().add
     add(
         "--interpolate",
         action="store_true",
-        help="each row walks through the latent space; and a GIF of such a walk",
+        help="walk through the latent space along each row, and in a GIF",
     )
-    add("--explore", action="store_true", help="open a window with sliders to play in")
-    add(
-        "--neighbors", action="store_true", help="show the training images nearest to what it draws"
-    )
-    add("--evaluate", action="store_true", help="score 10,000 images instead of drawing")
+    add("--explore", action="store_true", help="open a window with sliders to play with")
+    add("--neighbors", action="store_true", help="show the training images nearest to the drawn")
+    add("--evaluate", action="store_true", help="score 10,000 images instead of drawing a grid")
     add(
         "--npz",
         metavar="FILE.npz",
         type=matching(r".*[^/]\.npz", "the name of an .npz file"),
-        help="write images as a data set, which --data takes, instead of drawing",
+        help="write images as a data set, which --data takes",
     )
+    add("--images", metavar="FOLDER", help="the same as single pictures, in sub-folders by class")
 
 
-def check_sampling(parser: OneLineParser, params: argparse.Namespace, num_codes: int) -> None:
-    """Refuse flags of sampling that don't go together."""
-    modes = "interpolate", "explore", "neighbors", "evaluate", "npz"
-    mode = next((name for name in modes if getattr(params, name)), None)
-    for name, uses in USES.items():
-        if getattr(params, name) is not None and mode not in uses:
-            if mode:
-                flag = "category" if name == "digit" and num_codes else name
-                parser.error(f"--{flag} doesn't go with --{mode}")
-            if name == "seconds":
-                parser.error("--seconds goes with --interpolate")
+def add_shared_flags(group: Group) -> None:
+    """Add the flags of both modes."""
+    add = group.add
+    add(
+        "--data",
+        metavar="WHAT",
+        type=data_path,
+        help="train on, or compare with: a folder or .zip of pictures, whose sub-folders are the "
+        "classes; an .npz; an IDX file; fashion_mnist, cifar10, cifar100 or mnist (mnist)",
+    )
+    add(
+        "--seed",
+        metavar="N",
+        type=number(0, 2**32 - 1),
+        help="seed all random numbers (a new seed each time, which is printed)",
+    )
+    add("--output-dir", metavar="DIR", default=".", help="write in this folder (the current one)")
 
 
 def import_packages(exit: Callable) -> None:
@@ -331,16 +371,18 @@ def import_packages(exit: Callable) -> None:
 
     Hides MPLBACKEND meanwhile: a notebook's backend may be missing here.
     """
-    # Keras 3 on TensorFlow, whatever other projects here use
-    settings = {"KERAS_BACKEND": "tensorflow", "TF_USE_LEGACY_KERAS": "0", "MPLBACKEND": None}
-    failure = None
-    with environment(**settings):
+    failure, backend = None, os.environ.get("MPLBACKEND")
+    if "matplotlib" in sys.modules:  # a session has chosen its backend
+        backend = None
+    with environment(MPLBACKEND=None):
         try:
             import lib.plumbing.tf  # noqa: F401
 
             import matplotlib
         except ModuleNotFoundError as error:
-            failure = f"{error.name} is not installed: pip install -r requirements.txt"
+            python = ROOT / ".venv" / "bin" / "python"
+            how = f"run it with {python}" if python.exists() else "pip install -r requirements.txt"
+            failure = f"{error.name} is not installed: {how}"
         except KeyboardInterrupt:
             sys.exit(130)
         except Exception as error:  # noqa: BLE001  (whatever a broken installation raises)
@@ -348,6 +390,6 @@ def import_packages(exit: Callable) -> None:
             failure = f"importing TensorFlow fails: mend the installation ({reason})"
     if failure:
         exit(2, failure)
-    if backend := os.environ.get("MPLBACKEND"):
+    if backend:
         with suppress(ValueError):  # matplotlib doesn't know it; pictures need none
             matplotlib.rcParams["backend"] = backend

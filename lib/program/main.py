@@ -29,12 +29,12 @@ def main(parser: Parser, build_and_train_models: Callable[[Namespace], None]) ->
         matplotlib.rcdefaults()  # whatever a matplotlibrc says for other projects
         params = parser.parse_args()
         if "generator" in params:
-            use_generator(params, 1 + parser.conditional + parser.num_codes)
+            use_generator(params, parser.conditional, parser.num_codes)
             return
         if params.resume:
-            began = read_progress(run_folder(params)).began
+            metadata = read_progress(run_folder(params)).metadata
             names = {"output_dir": params.output_dir, "model_name": params.model_name}
-            params = parser.parse_args(**began["parameters"] | names)
+            params = parser.parse_args(**metadata["parameters"] | names)
         params.command = sys.argv[0]
         if params.precision == "mixed_bfloat16" and not has_bfloat16():
             raise UserError("--precision=mixed_bfloat16 is slow here: no GPU or processor has it")

@@ -1,12 +1,14 @@
 """Does a generator only copy? Drawn images beside the training images nearest to them."""
 
+import io
 from pathlib import Path
 
-from lib import data, gan
+from lib import data
+from lib.generator import Generator
 from lib.pictures import image_grid
 from lib.plumbing.errors import UserError
-from lib.plumbing.files import atomic
-from lib.plumbing.tf import keras
+from lib.plumbing.files import write_new
+from lib.scoring.formulas import squared_distances
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -30,14 +32,14 @@ def nearest(images: np.ndarray, others: np.ndarray, count: int) -> tuple[np.ndar
         Their indices and distances, (N, count) each, the nearest first.
     """
     a, b = (array.reshape(len(array), -1).astype(np.float32) for array in (images, others))
-    squares = np.square(a).sum(axis=1)[:, np.newaxis] + np.square(b).sum(axis=1) - 2 * a @ b.T
+    squares = np.concatenate([*squared_distances(a, b)])
     found = np.argpartition(squares, count - 1, axis=1)[:, :count]
-    distances = np.sqrt(np.take_along_axis(squares, found, axis=1).clip(0))
+    distances = np.sqrt(np.take_along_axis(squares, found, axis=1))
     order = distances.argsort(axis=1, kind="stable")
     return np.take_along_axis(found, order, 1), np.take_along_axis(distances, order, 1)
 
 
-def draw_neighbors(generator: keras.Model, path: Path, digit: int | None, seed: int) -> Path:
+def draw_neighbors(generator: Generator, path: Path, label: str | None, seed: int) -> Path:
     """Save a picture of drawn digits and the training images nearest to them; print its sense.
 
     A row is a drawn digit and the seven nearest to it, with their distances. Below: how far 1,000
@@ -46,18 +48,18 @@ def draw_neighbors(generator: keras.Model, path: Path, digit: int | None, seed: 
 
     Args:
         generator: of MNIST's digits.
-        path: of the picture, a PNG.
-        digit: the only one to draw.
+        path: of the picture, a PNG. Another file that lies there is not replaced.
+        label: the only one to draw, as `Generator.label` takes it.
         seed: of the noise.
 
     Raises:
         UserError: the generator doesn't draw images of 28 x 28.
     """
-    if generator.output_shape[1:] != (28, 28, 1):
+    if generator.model.output_shape[1:] != (28, 28, 1):
         raise UserError("--neighbors compares with MNIST's images of 28 x 28: this draws others")
     x_train = data.load(labels=False).x_train / np.float32(255)
     x_test, _ = data.load_test()
-    drawn = gan.draw_images(generator, data.sample_inputs(generator, COMPARED, digit, seed))
+    drawn = generator.draw(generator.inputs(COMPARED, seed, label))
     rows, distances = nearest(drawn, x_train, COLUMNS)
     real = x_test[:: len(x_test) // COMPARED] / np.float32(255)
     _, of_real = nearest(real, x_train, 1)
@@ -67,17 +69,21 @@ def draw_neighbors(generator: keras.Model, path: Path, digit: int | None, seed: 
     shown = np.stack(
         [[image, *x_train[row]] for image, row in zip(drawn[:ROWS], rows, strict=False)]
     )
-    top.imshow(image_grid(shown.reshape(-1, 28, 28, 1), COLUMNS + 1), cmap="gray", vmin=0, vmax=1)
+    shown = image_grid(shown.reshape(-1, *drawn.shape[1:]), COLUMNS + 1)
+    top.imshow(shown, cmap="gray", vmin=0, vmax=1)
+    pitch = drawn.shape[1] + 2
     for row, line in enumerate(distances[:ROWS]):
         for col, distance in enumerate(line, start=1):
-            top.text(30 * col + 3, 30 * row + 4, f"{distance:.1f}", color="tab:orange", fontsize=8)
+            where = pitch * col + 3, pitch * row + 4
+            top.text(*where, f"{distance:.1f}", color="tab:orange", fontsize=8)
     top.set(title="drawn | the training images nearest to it", xticks=[], yticks=[])
     sets = {"drawn": distances[:, 0], "real (test set)": of_real[:, 0]}
     bottom.hist([*sets.values()], bins=40, label=[*sets], histtype="step")
     bottom.set(xlabel="distance to the nearest training image", ylabel=f"of {COMPARED:,} images")
     bottom.legend()
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=100)
+    path = write_new(path, content.getvalue())
     for name, found in sets.items():
         low, middle = np.quantile(found, [0.01, 0.5])
         print(

@@ -1,102 +1,103 @@
 """What --generator does: draws a picture, scores, writes a data set, opens a window."""
 
 import json
+import os
+import re
 from argparse import Namespace
 from pathlib import Path
 
-from lib import data, gan, pictures
-from lib.generator_file import Stored
+from lib import gan, pictures
+from lib.generator import Generator, plain
 from lib.plumbing import files
 from lib.plumbing.errors import UserError
-from lib.plumbing.tf import keras
-from lib.sampling.load import check_use, load
 from lib.sampling.neighbors import draw_neighbors
+from lib.sampling.walk import write_walk
 from lib.scoring import evaluation
 from lib.scoring.table import table
 
 import numpy as np
+from PIL import Image
+
+# What generators with labels, and with so many codes, do, and whose they are.
+KINDS = {
+    (False, 0): (
+        "draws from noise alone",
+        "wgan-mnist.py, lsgan-mnist.py, dcgan-mnist.py, wgan-gp-mnist.py",
+    ),
+    (True, 0): ("draws a class of choice", "acgan-mnist.py, cgan-mnist.py"),
+    (True, 2): ("takes a category and two codes", "infogan-mnist.py"),
+}
 
 
-def use_generator(params: Namespace, inputs: int) -> None:
+def use_generator(params: Namespace, conditional: bool, num_codes: int) -> None:
     """Draw a picture with the --generator of the flags, or do what else they ask.
 
     Args:
         params: the flags.
-        inputs: how many the script's generators take.
+        conditional: whether the script's generators take labels.
+        num_codes: how many codes they take.
 
     Raises:
         UserError: no such generator, or one that can't do this.
     """
     path = Path(params.generator)
-    generator, stored = load(path)
-    check_use(path, stored, inputs)
-    label_word = data.input_widths(generator).word
-    digit = digit_of(params.digit, stored, label_word)
+    generator = Generator.load(path)
+    kind = bool(generator.num_labels), generator.num_codes
+    if kind != (conditional, num_codes):
+        what, scripts = KINDS.get(kind, ("takes other inputs", "the script that trained it"))
+        raise UserError(f"{path} {what}: sample from it with {scripts}")
+    generator.label(params.digit)  # refused before anything is drawn
     picture = Path(params.output_dir, "test_outputs", path.stem)  # what files' names begin with
-    against_mnist = params.evaluate or params.neighbors
-    if against_mnist and stored.source and not params.against_mnist:
+    if (params.evaluate or params.neighbors) and generator.source and not params.against_mnist:
         raise UserError(
-            f"{path} was trained on {stored.source}, and this compares with MNIST's digits: "
+            f"{path} was trained on {generator.source}, and this compares with MNIST's digits: "
             "add --against-mnist if that is what you want"
         )
     if params.neighbors:
-        word = "" if digit is None else f"{label_word}{params.digit}_"
+        word = "" if params.digit is None else f"{generator.label_word}{plain(params.digit)}_"
         name = picture.with_name(f"{picture.name}_neighbors_{word}seed{params.seed}.png")
-        pictures.show(draw_neighbors(generator, name, digit, params.seed))
+        pictures.show(draw_neighbors(generator, name, params.digit, params.seed))
     elif params.evaluate:
         evaluate(generator, picture, params.seed)
     elif params.explore:
         from lib.sampling.explore import explore  # here: it loads matplotlib's toolkits
 
-        explore(generator, params.seed, picture.parent, stored.classes)
-    elif params.npz:
-        path, count = Path(params.npz), params.count or 10_000
-        write_dataset(generator, path, count, digit, params.seed, stored.classes)
+        explore(generator, params.seed, picture.parent)
+    elif params.npz or params.images:
+        inputs = generator.inputs(params.count or 10_000, params.seed, params.digit)
+        if params.npz:
+            write_dataset(generator, Path(params.npz), inputs)
+        else:
+            write_images(generator, Path(params.images), inputs)
+        print(f"--seed={params.seed} draws them again")
     else:
-        draw(generator, picture, params, digit, stored.classes)
+        draw(generator, picture, params)
 
 
-def digit_of(text: str | None, stored: Stored, word: str) -> int | None:
-    """Return which of a generator's labels a text names, as its data did; `word` is what they are.
-
-    Raises:
-        UserError: it names none.
-    """
-    if text is None:
-        return None
-    names = [str(name) for name in stored.classes or range(stored.widths[1])]
-    if text not in names:
-        choice = ", ".join(names) if len(names) <= 30 else f"{names[0]} to {names[-1]}"
-        raise UserError(f"{word} {text} is unknown here: choose from {choice}")
-    return names.index(text)
-
-
-def draw(generator: keras.Model, picture: Path, params: Namespace, digit, classes: list) -> None:
+def draw(generator: Generator, picture: Path, params: Namespace) -> None:
     """Save a grid of images, and show it where there is a display."""
+    codes = [params.code1, params.code2][: generator.num_codes]
     path = gan.test_generator(
         generator,
+        params.digit,
         count=params.count or 16,
-        class_label=digit,
         seed=params.seed,
         interpolate=params.interpolate,
+        codes=codes,
         show=False,
         model_name=picture.name,
         output_dir=picture.parent,
-        classes=classes,
-        codes=(params.code1, params.code2),
     )
     if params.interpolate:
-        from lib.sampling.walk import write_walk
-
         length = f"_{params.seconds}s" if params.seconds else ""
-        animation = path.with_name(f"{path.stem}{length}_walk.gif")
-        seconds, codes = params.seconds or 8, (params.code1, params.code2)
-        animation = write_walk(generator, animation, seconds, params.seed, digit, codes)
-        print(f"saved {animation}", flush=True)
+        walk = path.with_name(f"{path.stem}{length}_walk.gif")
+        held = {"label": params.digit, "codes": codes}
+        walk = write_walk(generator, walk, params.seconds or 8, params.seed, **held)
+        print(f"saved {walk}", flush=True)
     pictures.show(path)
 
 
-def evaluate(generator: keras.Model, picture: Path, seed: int) -> None:
+def evaluate(generator: Generator, picture: Path, seed: int) -> None:
     """Print the generator's scores beside those of training images, and write them as JSON."""
     evaluation.require_mnist(generator)
     print("scoring 10,000 images, which takes a minute or two", flush=True)
@@ -110,26 +111,48 @@ def evaluate(generator: keras.Model, picture: Path, seed: int) -> None:
     print(f"saved {files.write_new(path, scores.encode())}")
 
 
-def write_dataset(
-    generator: keras.Model, path: Path, count: int, digit: int | None, seed: int, classes: list = ()
-) -> None:
-    """Write drawn images in MNIST's layout, which --data takes.
+def write_dataset(generator: Generator, path: Path, inputs: list[np.ndarray]) -> None:
+    """Write images that a generator draws in MNIST's layout, which --data takes.
 
-    x_train is uint8 (count, side, side); y_train the digits asked for, or the classes as the data
-    named them, (count,), where the generator takes any.
+    x_train is uint8 (N, side, side), y_train the classes as the data named them, (N,), where the
+    generator takes any.
 
     Raises:
         UserError: the file exists.
     """
     try:
         with files.atomic(path, new=True) as temporary:
-            inputs = data.sample_inputs(generator, count, digit, seed)
-            images = gan.draw_images(generator, inputs)
-            arrays = {"x_train": pictures.to_uint8(images[..., 0])}
-            if len(inputs) > 1:
-                columns = np.argmax(inputs[1], axis=1)
-                arrays["y_train"] = np.array(classes)[columns] if classes else columns
+            arrays = {"x_train": pictures.to_uint8(generator.draw(inputs))}
+            if arrays["x_train"].shape[3] == 1:
+                arrays["x_train"] = arrays["x_train"][..., 0]
+            if generator.num_labels:
+                labels = np.argmax(inputs[1], axis=1)
+                classes = generator.classes
+                arrays["y_train"] = np.array(classes)[labels] if classes else labels
             np.savez_compressed(temporary, **arrays)
     except FileExistsError as error:
         raise UserError(f"{path} exists: remove it, or give --npz another name") from error
-    print(f"saved {len(images):,} images in {path}\n--seed={seed} draws them again")
+    print(f"saved {len(inputs[0]):,} images in {path}")
+
+
+def write_images(generator: Generator, path: Path, inputs: list[np.ndarray]) -> None:
+    """Write images that a generator draws as PNGs of their size, in a folder that --data takes.
+
+    Each class has a sub-folder, named after it as far as file systems allow.
+
+    Raises:
+        UserError: the folder exists.
+    """
+    if os.path.lexists(path):
+        raise UserError(f"{path} exists: remove it, or give --images another name")
+    names = [re.sub(r"^\W|[^\w .-]", "_", name) for name in generator.names]
+    if len({name.casefold() for name in names}) < len(names):
+        names = [f"{number}_{name}" for number, name in enumerate(names)]
+    folders = [names[label] for label in np.argmax(inputs[1], axis=1)] if names else None
+    with files.atomic(path) as temporary:
+        for name in {*names} or {""}:
+            (temporary / name).mkdir(parents=True)
+        for number, image in enumerate(pictures.to_uint8(generator.draw(inputs))):
+            image = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+            image.save(temporary / (folders[number] if folders else "") / f"{number:05}.png")
+    print(f"saved {len(inputs[0]):,} images in {path}{os.sep}")

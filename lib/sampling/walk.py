@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from lib import data, gan
+from lib import data
+from lib.generator import Generator
 from lib.pictures import encode_gif, enlarge, image_grid, to_uint8
 from lib.plumbing.files import write_new
 from lib.plumbing.tf import keras, tf
@@ -38,49 +39,40 @@ def closed_walk(points: np.ndarray, frames: int) -> np.ndarray:
 
 
 def write_walk(
-    generator: keras.Model,
-    path: str | Path,
-    seconds: int,
-    seed: int,
-    digit: int | None = None,
-    codes: tuple[float | None, ...] = (None, None),
+    generator: Generator | keras.Model, path: str | Path, seconds: int, seed: int, **held
 ) -> Path:
     """Write an endless GIF of a walk that comes by about one random point a second.
 
-    All digits of a conditional generator take the same walk side by side: what they have in
-    common, the noise has made. For one digit, and for generators without labels, these are ten
+    All classes of a conditional generator take the same walk side by side: what they have in
+    common, the noise has made. For one class, and for generators without labels, these are ten
     walks.
 
     Args:
-        generator: of noise, or of noise and labels.
-        path: of the GIF.
         seconds: the length of the walk.
         seed: of the noise.
-        digit: the only one to draw.
-        codes: InfoGAN's two, in [0, 1]; None holds one at 0.5.
+        held: `label`, as `Generator.label` takes it; `codes`, InfoGAN's, in [0, 1], of which None
+            stands for 0.5.
 
     Returns:
         The GIF's path. Another GIF that lies there is not replaced.
 
     Raises:
-        UserError: the generator has no such digit.
+        UserError: no label is called so.
     """
-    latent_size, num_labels, num_codes = data.input_widths(generator)
-    data.check_digit(digit, num_labels)
-    together = bool(num_labels) and digit is None
+    generator = Generator.of(generator)
+    label = generator.label(held.get("label"))
+    together = bool(generator.num_labels) and label is None
     frames, points = round(seconds / FRAME_SECONDS), max(3, (seconds - 1) // 2 * 2 + 1)
-    count, walks = (num_labels, 1) if together else (WALKS, WALKS)
+    count, walks = (generator.num_labels, 1) if together else (WALKS, WALKS)
     rng = tf.random.Generator.from_seed(seed)
-    noise = data.sample_noise(rng, points * walks, latent_size).numpy()
-    noise = closed_walk(noise.reshape(points, walks, latent_size), frames)
-    inputs = [np.broadcast_to(noise, (frames, count, latent_size)).reshape(-1, latent_size)]
-    if num_labels:
-        labels = np.eye(num_labels, dtype=np.float32)
-        labels = labels if together else labels[[digit] * count]
-        inputs.append(np.tile(labels, (frames, 1)))
-    held = [0.5 if code is None else code for code in codes][:num_codes]
-    inputs += [np.full((frames * count, 1), code, np.float32) for code in held]
-    images = gan.draw_images(generator, inputs)
+    size = generator.latent_size
+    noise = data.sample_noise(rng, points * walks, size, generator.noise).numpy()
+    noise = closed_walk(noise.reshape(points, walks, size), frames)
+    noise = np.broadcast_to(noise, (frames, count, size)).reshape(-1, size)
+    labels = np.tile(np.arange(count), frames) if together else label
+    codes = held.get("codes") or generator.num_codes * [None]
+    inputs = generator.feed(noise, labels, [0.5 if code is None else code for code in codes])
+    images = generator.draw(inputs)
     grids = (
         image_grid(images[start : start + count], COLS) for start in range(0, len(images), count)
     )

@@ -9,9 +9,9 @@ an Inception network.
 import functools
 
 from lib import data
-from lib.pictures import as_pixels
+from lib.generator import Generator
 from lib.plumbing.errors import UserError
-from lib.plumbing.tf import keras, tf
+from lib.plumbing.tf import keras
 from lib.scoring import classifier, formulas
 from lib.scoring.classification_accuracy import classification_accuracy_score
 
@@ -20,7 +20,9 @@ import numpy as np
 BATCH_SIZE = 250
 
 
-def evaluate(generator: keras.Model, seed: int, count: int = 10_000, quick: bool = False) -> dict:
+def evaluate(
+    generator: Generator | keras.Model, seed: int, count: int = 10_000, quick: bool = False
+) -> dict:
     """Score a generator's images.
 
     Args:
@@ -43,18 +45,14 @@ def evaluate(generator: keras.Model, seed: int, count: int = 10_000, quick: bool
     """
     check_count(count)
     require_mnist(generator)
-    latent_size, num_labels, num_codes = data.input_widths(generator)
-    rng = tf.random.Generator.from_seed(seed)
-    inputs = data.sample_noise(rng, count, latent_size)
-    requested = None
-    if num_codes:  # categories are no digits
-        codes = [rng.uniform([count, 1]) for _ in range(num_codes)]
-        inputs = [inputs, data.sample_labels(rng, count, num_labels), *codes]
-    elif num_labels:
+    generator, requested = Generator.of(generator), None
+    if generator.num_labels and not generator.num_codes:  # categories are no digits
         _, requested = reference(count)
-        inputs = [inputs, tf.one_hot(requested, formulas.DIGITS)]
-    images = generator.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
-    return score(as_pixels(generator, images), requested, None if quick else seed)
+    inputs = generator.inputs(count, seed, requested)
+    images = generator.model.predict(
+        inputs if inputs[1:] else inputs[0], batch_size=BATCH_SIZE, verbose=0
+    )
+    return score(generator.pixels(images), requested, None if quick else seed)
 
 
 def evaluate_real(seed: int, count: int = 10_000) -> dict:
@@ -80,12 +78,12 @@ def check_count(count: int) -> None:
         raise UserError(f"{count} images can't be scored: take from 1000 to 10000")
 
 
-def require_mnist(generator: keras.Model) -> None:
+def require_mnist(generator: Generator | keras.Model) -> None:
     """Raise a UserError unless sizes are MNIST's and the classifier's file is intact."""
     classifier.load()
-    _, num_labels, num_codes = data.input_widths(generator)
-    known = num_codes or num_labels in (0, formulas.DIGITS)
-    if generator.output_shape[1:] != (28, 28, 1) or not known:
+    generator = Generator.of(generator)
+    known = generator.num_codes or generator.num_labels in (0, formulas.DIGITS)
+    if generator.model.output_shape[1:] != (28, 28, 1) or not known:
         raise UserError("scores are for MNIST: 28 x 28 images, and 10 labels where there are any")
 
 

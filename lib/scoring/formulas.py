@@ -64,7 +64,7 @@ def precision(real: np.ndarray, fake: np.ndarray, k: int = 3) -> float:
         From 0 to 1; the more the better.
     """
     radii = _radii(real, k)
-    inside = [(block <= radii).any(axis=1) for block in _squared_distances(fake, real)]
+    inside = [(block <= radii).any(axis=1) for block in squared_distances(fake, real)]
     return float(np.concatenate(inside).mean())
 
 
@@ -91,7 +91,7 @@ def coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> float:
         1 - 2^-k.
     """
     # not min: a fake that is not finite covers nothing, and hides no other
-    nearest = [np.fmin.reduce(block, axis=1) for block in _squared_distances(real, fake)]
+    nearest = [np.fmin.reduce(block, axis=1) for block in squared_distances(real, fake)]
     return float((np.concatenate(nearest) <= _radii(real, k)).mean())
 
 
@@ -103,11 +103,11 @@ def unit_length(features: np.ndarray) -> np.ndarray:
 def _radii(points, k):
     """Return squared distances (N,) to the k-th nearest of the other points."""
     # The nearest neighbour of each is itself, at index 0.
-    radii = [np.partition(block, k)[:, k] for block in _squared_distances(points, points)]
+    radii = [np.partition(block, k)[:, k] for block in squared_distances(points, points)]
     return np.concatenate(radii)
 
 
-def _squared_distances(a, b, rows=100):
+def squared_distances(a, b, rows=100):
     """Yield squared Euclidean distances (N, M), in blocks that fit the processor's caches."""
     for start in range(0, len(a), rows):
         block = a[start : start + rows]
@@ -179,7 +179,7 @@ def diversity(features: np.ndarray, digits: np.ndarray) -> np.ndarray:
     """
 
     def mean_distance(x):
-        total = sum(np.sqrt(block).sum() for block in _squared_distances(x, x))
+        total = sum(np.sqrt(block).sum() for block in squared_distances(x, x))
         return total / (len(x) * (len(x) - 1))
 
     return np.array([mean_distance(features[digits == digit]) for digit in range(DIGITS)])

@@ -7,6 +7,7 @@ from pathlib import Path
 from lib.plumbing.errors import UserError
 from lib.plumbing.files import flush
 from lib.plumbing.tf import file_errors, tf
+from lib.training.folder import remains
 
 import numpy as np
 
@@ -19,25 +20,30 @@ class Progress(tf.train.experimental.PythonState):
     """What a checkpoint holds beside TensorFlow's variables.
 
     Attributes:
-        began: what the run began with, as `folder.facts`.
+        metadata: what `folder.describe` returned when the run began.
         step: the last one that is done.
         seconds: of training so far.
-        recent: each step's metrics since the last row of the history.
+        first: the metrics of each of the first steps.
+        recent: the metrics of each step since the last row of the history.
         history: rows of their means, and of scores.
     """
 
     def __init__(self):
-        self.began = {}
+        self.metadata = {}
         self.step = 0
         self.seconds = 0.0
+        self.first = []
         self.recent = []
         self.history = []
 
     def serialize(self) -> str:
-        return json.dumps([self.began, self.step, self.seconds, self.recent, self.history])
+        return json.dumps(
+            [self.metadata, self.step, self.seconds, self.first, self.recent, self.history]
+        )
 
     def deserialize(self, string_value) -> None:
-        self.began, self.step, self.seconds, self.recent, self.history = json.loads(string_value)
+        values = json.loads(string_value)
+        self.metadata, self.step, self.seconds, self.first, self.recent, self.history = values
 
     def means(self) -> dict[str, float]:
         """Return the mean of each metric since the last row."""
@@ -47,7 +53,7 @@ class Progress(tf.train.experimental.PythonState):
         }
 
 
-def found(folder: Path) -> list[str]:
+def prefixes(folder: Path) -> list[str]:
     """Return the path prefixes of all checkpoints in a run's folder, the newest first."""
     paths = [*(folder / "checkpoints").glob("ckpt-*.index")]
     steps = sorted(
@@ -62,34 +68,30 @@ def read_progress(folder: Path) -> Progress:
     Raises:
         UserError: there is none.
     """
-    for prefix in found(folder):
+    for prefix in prefixes(folder):
         progress = Progress()
         try:
             progress.deserialize(tf.train.load_checkpoint(prefix).get_tensor(PROGRESS))
-        except (*DAMAGED, ValueError):
+        except (*DAMAGED, ValueError):  # the last: it is of an earlier version
             continue
-        if "parameters" in progress.began:  # or it is of an earlier version
-            return progress
+        return progress
     raise no_checkpoint(folder)
 
 
 def no_checkpoint(folder: Path) -> UserError:
-    """Return what to say where a run can't be resumed."""
-    if found(folder):
+    """Return the error for a folder with nothing to resume."""
+    if prefixes(folder):
         return UserError(f"no checkpoint in {folder} is whole: begin anew with --overwrite")
+    if remains(folder):
+        return UserError(f"the run in {folder} saved no checkpoint: begin anew with --overwrite")
     return UserError(
-        f"no checkpoint to resume from lies in {folder}: give the run's --model-name or "
-        "--output-dir, or begin anew with --overwrite"
+        f"there is no run in {folder}: leave out --resume to begin one, or name the run by "
+        "--model-name and --output-dir"
     )
 
 
 class Checkpoints:
-    """The last two checkpoints of a run.
-
-    Args:
-        folder: the run's; they lie in its `checkpoints`.
-        models: (generator, discriminator, adversarial), built for training.
-        rng: draws all random numbers of the steps.
+    """The last two checkpoints of a run, whose models are built for training.
 
     Attributes:
         progress: how far the run has come.
@@ -104,15 +106,14 @@ class Checkpoints:
             shutil.rmtree(part)
         generator, discriminator, adversarial = models
         self.state = tf.train.Checkpoint(
+            # TensorFlow finds neither the seeds of Dropout in a model nor layers in a list
+            variables=[*generator.variables, *discriminator.variables],
             generator=generator,
             discriminator=discriminator,
             discriminator_optimizer=discriminator.optimizer,
             adversarial_optimizer=adversarial.optimizer,
             rng=rng,
             progress=self.progress,
-        )
-        self.manager = tf.train.CheckpointManager(
-            self.state, str(folder / "checkpoints"), max_to_keep=2
         )
 
     def restore(self) -> None:
@@ -121,9 +122,9 @@ class Checkpoints:
         Raises:
             UserError: none is, or it is of other networks.
         """
-        for prefix in found(self.folder):
+        for prefix in prefixes(self.folder):
             try:
-                self.state.restore(prefix).assert_consumed()
+                self.state.read(prefix).assert_consumed()
             except (ValueError, AssertionError, tf.errors.InvalidArgumentError) as error:
                 raise UserError(
                     f"{prefix} is of other networks: begin anew with --overwrite, or give another "
@@ -138,9 +139,12 @@ class Checkpoints:
 
     def save(self, step: int) -> None:
         """Write one, named after the step; keep the one before, remove the others."""
+        folder, before = self.folder / "checkpoints", self.newest
         with file_errors():
-            self.newest = self.manager.save(checkpoint_number=step)
-        # the one before was flushed when it was saved, and stays until this one is
-        folder = self.folder / "checkpoints"
+            self.newest = self.state.write(str(folder / f"ckpt-{step}"))
+        # the one before was flushed when it was saved
         for path in [*folder.glob(f"ckpt-{step}.*"), folder, self.folder]:
             flush(path)
+        for prefix in {*prefixes(self.folder)} - {before, self.newest}:
+            for path in sorted(folder.glob(f"{Path(prefix).name}.*"), reverse=True):
+                path.unlink()  # the index first, without which it is none

@@ -2,13 +2,16 @@
 
 DEFAULTS = {
     "train_steps": 40000,
+    "noise": "uniform",
+    "image_range": [0.0, 1.0],
     "output_dir": ".",
     "data": None,
+    "image_size": None,
+    "grey": False,
     "precision": "float32",
     "save_interval": 500,
     "log_interval": 50,
     "evaluate_interval": None,
-    "against_mnist": False,
     "plot_model": None,
     "distribute": None,
     "summary": False,
@@ -22,10 +25,11 @@ DEFAULTS = {
 CHANGEABLE = (
     "train_steps",
     "data",
+    "image_size",
+    "grey",
     "save_interval",
     "log_interval",
     "evaluate_interval",
-    "against_mnist",
 )
 PROCESS = (
     "model_name",

@@ -25,7 +25,8 @@ def summary(model: keras.Model) -> str:
     """
     lines = [f'Model: "{model.name}"']
     for layer in model.layers:
-        shapes = " ".join(str(tuple(tensor.shape)) for tensor in tf.nest.flatten(layer.output))
+        outputs = layer.outputs if isinstance(layer, keras.Model) else tf.nest.flatten(layer.output)
+        shapes = " ".join(str(tuple(tensor.shape)) for tensor in outputs)
         kind = f"{layer.name} ({type(layer).__name__})"
         lines.append(f"  {kind:<45}{shapes:<45}{layer.count_params():>12,}")
     for what, weights in (

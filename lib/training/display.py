@@ -1,82 +1,95 @@
 """What a run says while it trains."""
 
+import math
 import os
 import shlex
 import shutil
+import subprocess
 import sys
+import textwrap
+import time
 from argparse import Namespace
+from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 from lib import data
-from lib.plumbing.tf import keras, tf
+from lib.plumbing.tf import tf
 
-
-class Progbar(keras.utils.Progbar):
-    """Keras's progress bar, told how long a step takes.
-
-    Keras divides the time since it was made by all the steps: wrong for a run that was
-    resumed, or that spends time on anything but steps.
-    """
-
-    def __init__(self, target: int):
-        super().__init__(target, width=10, stateless_metrics=[])
-        self.seconds_a_step = 0.0
-
-    def _estimate_step_duration(self, current, now):
-        return self.seconds_a_step
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 
 class Display:
-    """Shows a progress bar on a terminal; elsewhere a plain line for each row of the history.
+    """Shows a bar on a terminal or in a notebook; elsewhere a plain line for each history row.
 
-    Args:
-        train_steps: of the whole run.
+    A notebook that can't show a bar gets a line every few seconds, too.
+
+    Attributes:
+        live: a context; what is printed in it stands above the bar.
     """
 
-    def __init__(self, train_steps: int):
-        self.train_steps = train_steps
-        self.bar = Progbar(train_steps) if sys.stdout.isatty() else None
-        self.bar_open = False
+    def __init__(self, done: int, train_steps: int):
+        console = Console()
+        # rich takes Spyder for a notebook; without ipywidgets it would warn and show nothing
+        notebook = console.is_jupyter and "spyder_kernels" not in sys.modules
+        terminal = console.is_interactive and sys.stdout.isatty()
+        shown = find_spec("ipywidgets") if notebook else terminal
+        self.pause = 10 if console.is_jupyter else math.inf  # seconds between lines
+        self.printed = -math.inf
+        self.live = Live(console=console, auto_refresh=False) if shown else nullcontext()
+        self.bar = Progress(
+            MofNCompleteColumn(),
+            BarColumn(bar_width=None),  # as wide as the line allows
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            console=console,
+            expand=True,
+            speed_estimate_period=300,
+        )
+        self.bar.add_task("", completed=done, total=train_steps)
 
-    def progress(self, step: int, means: dict[str, float], seconds_a_step: float) -> None:
-        """Show how far the run is, where that can be shown in place."""
-        if self.bar:
-            self.bar.seconds_a_step = seconds_a_step
-            self.bar.update(step, bar_metrics(means))
-            self.bar_open = step < self.train_steps
+    def step_done(self, step: int, means: dict[str, float]) -> None:
+        """Show in the bar how far the run is, and below as many metrics as fit on a line."""
+        (task,) = self.bar.tasks
+        self.bar.update(task.id, completed=step, description=self._rate())
+        if isinstance(self.live, Live):
+            metrics = " ".join(f"{name}={value:.3g}" for name, value in shortened(means))
+            room = self.bar.console.width - 3  # lest ^C, which a terminal adds, takes a line
+            line = textwrap.shorten(metrics, room, placeholder="")
+            self.live.update(Group(self.bar, Text(line)), refresh=True)
+        elif time.monotonic() - self.printed > self.pause:
+            self.row({"step": step, **means})
 
-    def row(self, row: dict[str, float], seconds_a_step: float) -> None:
-        """Show a row of the history where there is no bar."""
-        if not self.bar:
-            row = dict(row)
-            step = row.pop("step")
-            metrics = " - ".join(f"{label}: {value:.4g}" for label, value in shortened(row))
-            print(
-                f"{step}/{self.train_steps} - {seconds_a_step:.3g} s/step - {metrics}", flush=True
-            )
+    def row(self, row: dict[str, float]) -> None:
+        """Print a row of the history where there is no bar."""
+        if not isinstance(self.live, Live):
+            metrics = shortened({name: value for name, value in row.items() if name != "step"})
+            words = [f"{row['step']}/{self.bar.tasks[0].total}", self._rate()]
+            words += [f"{name}: {value:.4g}" for name, value in metrics]
+            print(" - ".join(filter(None, words)), flush=True)
+            self.printed = time.monotonic()
 
-    def line(self, text: str) -> None:
-        """Print a line of its own, below the bar."""
-        self.end_line()
-        print(text, flush=True)
-
-    def end_line(self) -> None:
-        """End the bar's line, so that what follows begins a new one."""
-        if self.bar_open:
-            print(flush=True)
-            self.bar_open = False
+    def _rate(self) -> str:
+        """Return the mean time of the last minutes' steps, without the first of this process."""
+        speed = self.bar.tasks[0].speed
+        return f"{1 / speed:.3g} s/step" if speed else ""
 
 
 def shortened(means: dict[str, float]) -> list[tuple[str, float]]:
-    """Return metrics under short names: WGAN's estimate, then totals, losses before accuracies.
+    """Return metrics under short names, the most telling first.
 
-    A critic's accuracies, which mean nothing, are left out.
+    These are WGAN's estimate, then totals, then accuracies of labels before those of real and fake
+    and the losses of each output. A critic's accuracies, which mean nothing, are left out.
     """
     short = {"discriminator": "d", "adversarial": "a", "accuracy": "acc", "wasserstein": "w"}
     critic = any(name.endswith("estimate") for name in means)
 
     def rank(name):
-        return not name.endswith("estimate"), name.count("_"), not name.endswith("loss")
+        total, loss = name.count("_") == 1, name.endswith("loss")
+        return not name.endswith("estimate"), not total, total != loss, "source" in name
 
     return [
         ("_".join(short.get(word, word) for word in name.split("_")), means[name])
@@ -85,26 +98,14 @@ def shortened(means: dict[str, float]) -> list[tuple[str, float]]:
     ]
 
 
-def bar_metrics(means: dict[str, float]) -> list[tuple[str, float]]:
-    """Return as many of the `shortened` metrics as a line of the terminal takes."""
-    room = shutil.get_terminal_size((120, 0)).columns - 41  # beside the bar and the times
-    result = []
-    for label, value in shortened(means):
-        room -= len(f" - {label}: {value:.4f}" if abs(value) > 1e-3 else f" - {label}: {value:.4e}")
-        if room >= 0:
-            result.append((label, value))
-    return result
-
-
 def header(folder: Path, draw: data.Sampler, params: Namespace, done: int) -> str:
     """Say in one line what is trained from what, where and how long."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     devices = kind if replicas == 1 else f"{replicas} replicas on {kind}"
-    images = f"{len(draw.dataset.x_train):,} images of {draw.dataset.source or 'MNIST'}"
     step = f"resumed after step {done:,} of" if done else "steps:"
     return (
-        f"{params.model_name}: {images}, {devices}, {params.precision}, seed {params.seed}, "
+        f"{params.model_name}: {draw.dataset.description}; {devices}, {params.precision}, seed {params.seed}, "
         f"{step} {params.train_steps:,}; pictures in {folder}{os.sep}"
         + ("" if done else ", the first after step 1")
     )
@@ -128,4 +129,4 @@ def how_to(params: Namespace, *options: str) -> str:
             words.append(f"--model-name={params.model_name}")
         if params.distribute:
             words.append(f"--distribute={params.distribute}")
-    return shlex.join([*words, *options])
+    return (subprocess.list2cmdline if os.name == "nt" else shlex.join)([*words, *options])

@@ -10,10 +10,12 @@ import hashlib
 import json
 import os
 import signal
+import socket
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
@@ -21,8 +23,8 @@ from zlib import crc32
 
 from lib.keras2 import replica_mean
 from lib.plumbing.errors import Stopped, UserError
-from lib.plumbing.tf import ordered_updates, tf
-from lib.training.checkpoints import found
+from lib.plumbing.tf import tf
+from lib.training.checkpoints import prefixes
 from lib.training.folder import run_folder
 
 # What TensorFlow raises where another worker has ended, is frozen, or can't be reached.
@@ -40,13 +42,9 @@ mirrored = cache(tf.distribute.MirroredStrategy)
 
 @contextmanager
 def scope(params: Namespace) -> Iterator[Namespace]:
-    """Train in this context as --distribute and TF_CONFIG say.
+    """Train in this context as --distribute and TF_CONFIG say; yield the flags to train with.
 
-    Args:
-        params: the flags.
-
-    Yields:
-        The flags to train with. Workers but the chief get a temporary folder.
+    They give workers but the chief a temporary folder.
 
     Raises:
         UserError: as `strategy`; the batch can't be split evenly; the workers were started with
@@ -86,7 +84,7 @@ def strategy(devices: str | None) -> tf.distribute.Strategy:
 
     Args:
         devices: "gpu" for all visible GPUs, "cpu:N" for N logical devices of the processor, None
-            for one device. Where TF_CONFIG names a cluster, its workers each use all they have.
+            for one device. In a cluster each worker uses all it has.
 
     Raises:
         UserError: TF_CONFIG names no cluster, or one that can't be joined; there is no such device.
@@ -94,10 +92,10 @@ def strategy(devices: str | None) -> tf.distribute.Strategy:
     kind, _, count = (devices or "").partition(":")
     if kind == "gpu" and not tf.config.list_physical_devices("GPU"):
         raise UserError("--distribute finds no GPU: leave it out, or try --distribute=cpu:2")
-    if "TF_CONFIG" in os.environ:
+    if config := cluster_config():
         if kind == "cpu":
             raise UserError("--distribute=cpu:N is for one machine: leave it out, or TF_CONFIG")
-        return cluster(os.environ["TF_CONFIG"])
+        return cluster(config)
     if kind == "cpu":
         (processor,) = tf.config.list_physical_devices("CPU")
         logical = [tf.config.LogicalDeviceConfiguration()] * int(count)
@@ -109,30 +107,49 @@ def strategy(devices: str | None) -> tf.distribute.Strategy:
     return mirrored() if devices else tf.distribute.get_strategy()
 
 
-def cluster(text: str) -> tf.distribute.Strategy:
-    """Return the strategy of the cluster in `text`, once all its workers are there.
+def cluster_config() -> dict | None:
+    """Return TF_CONFIG; None where it is empty or has no cluster, which means one machine.
 
     Raises:
-        UserError: `text` names no cluster, or it can't be joined.
+        UserError: this process isn't in its cluster.
     """
     try:
-        config = json.loads(text)
-        places = [place for hosts in config["cluster"].values() for place in hosts]
-        own = config["cluster"][config["task"]["type"]][config["task"]["index"]]
+        config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+        if not config.get("cluster"):
+            return None
+        own_place(config).split(":")
+        return config
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UserError(
             "TF_CONFIG must name a cluster and this process's task in it, as in "
             '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
             '"task": {"type": "worker", "index": 0}}'
         ) from error
-    others = [place for place in places if place != own]
+
+
+def own_place(config: dict) -> str:
+    """Return this process's host and port in TF_CONFIG."""
+    return config["cluster"][config["task"]["type"]][config["task"]["index"]]
+
+
+def cluster(config: dict) -> tf.distribute.Strategy:
+    """Return the strategy of the cluster in TF_CONFIG, once all its workers are there.
+
+    Raises:
+        UserError: it can't be joined.
+    """
+    own = own_place(config)
+    others = [place for hosts in config["cluster"].values() for place in hosts if place != own]
     print(f"{own} waits for {', '.join(others) or 'nobody'}", flush=True)
-    # TensorFlow waits in native code, where Python's handlers aren't heard
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    before = signal.getsignal(signal.SIGINT)
     try:
+        wait_for(others, own)
+        # TensorFlow waits for what is left in native code, where Python's handlers aren't heard
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver(rpc_layer="grpc")
         return tf.distribute.MultiWorkerMirroredStrategy(resolver)
-    except (ValueError, tf.errors.OpError) as error:
+    except (ValueError, OSError, tf.errors.OpError) as error:
         reason = getattr(error, "message", str(error)).splitlines()[0]
         raise UserError(
             f"can't join TF_CONFIG's cluster as {own}: {reason}; is the port free, are all "
@@ -140,6 +157,22 @@ def cluster(text: str) -> tf.distribute.Strategy:
         ) from error
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def wait_for(others: list[str], own: str) -> None:
+    """Wait until each of the others listens at its host and port, and let them see that one does.
+
+    While TensorFlow waits, it takes SIGTERM for itself.
+    """
+    missing = [*others]
+    with socket.create_server(("", int(own.rpartition(":")[2]))):
+        while missing:
+            host, _, port = missing[0].rpartition(":")
+            try:
+                socket.create_connection((host, int(port)), timeout=5).close()
+                missing.pop(0)
+            except OSError:
+                time.sleep(0.2)
 
 
 def is_chief(training: tf.distribute.MultiWorkerMirroredStrategy) -> bool:
@@ -156,7 +189,7 @@ def check_agreement(params: Namespace) -> None:
     if params.data:
         facts["data"] = hashlib.sha256(Path(params.data).read_bytes()).hexdigest()
     if params.resume:
-        facts["checkpoint"] = Path(found(run_folder(params))[0]).name
+        facts["checkpoint"] = Path(prefixes(run_folder(params))[0]).name
     code = float(crc32(json.dumps(facts, sort_keys=True).encode()))
     if abs(mean_of_workers(tf.constant(code, tf.float64)) - code) > 0.5:
         raise UserError(
@@ -169,14 +202,14 @@ def check_agreement(params: Namespace) -> None:
 def scratch_output(params: Namespace) -> Iterator[Namespace]:
     """Yield flags that have this process write where nobody looks, and resume from a copy there."""
     output_dir = params.output_dir
-    with TemporaryDirectory() as place, open(os.devnull, "w") as null, redirect_stdout(null):
+    with TemporaryDirectory() as scratch, open(os.devnull, "w") as null, redirect_stdout(null):
         if params.resume:
-            copytree(run_folder(params), Path(place) / params.model_name)
-        plot = params.plot_model and os.path.join(place, "networks.png")
+            copytree(run_folder(params), Path(scratch) / params.model_name)
+        plot = params.plot_model and os.path.join(scratch, "networks.png")
         try:
-            yield Namespace(**vars(params) | {"output_dir": place, "plot_model": plot})
+            yield Namespace(**vars(params) | {"output_dir": scratch, "plot_model": plot})
         except (UserError, Stopped) as error:
-            error.args = (str(error).replace(place, output_dir),)
+            error.args = (str(error).replace(scratch, output_dir),)
             raise
 
 
@@ -200,24 +233,3 @@ def any_worker(*flags: bool) -> list[bool]:
     if tf.distribute.get_strategy().cluster_resolver is None:
         return [*flags]
     return [mean > 0 for mean in mean_of_workers(tf.constant(flags, tf.float32)).numpy()]
-
-
-def compile_step(step: Callable[..., dict], *arguments) -> Callable[[], dict]:
-    """Compile a training step on its arguments, as one graph.
-
-    Args:
-        step: returns its metrics as scalars.
-        arguments: of the step.
-
-    Returns:
-        A function: takes the step on all replicas, returns their mean metrics.
-    """
-    bound = partial(step, *arguments)
-    several = tf.distribute.has_strategy()
-    compiled = tf.function((lambda: on_replicas(bound)) if several else bound)
-
-    def train_step():
-        with ordered_updates():
-            return compiled()
-
-    return train_step

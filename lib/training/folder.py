@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, what lies in it, and the facts of the run."""
+"""The folder of a run: whose it is, what lies in it, and the run's metadata."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from lib.plumbing.errors import UserError
-from lib.plumbing.files import atomic, remove_leftovers
+from lib.plumbing.files import atomic, flush, remove_leftovers
 from lib.plumbing.tf import keras, tf
 from lib.training.defaults import CHANGEABLE, PROCESS
 
@@ -24,19 +24,23 @@ except ImportError:  # Windows: two processes on one run go unnoticed there
     fcntl = None
 
 # What a run leaves in its folder, beside its sample grids.
-FILES = "run.json", "networks.txt", "history.csv", "losses.png", "training.gif"
+FILES = "run.json", "networks.txt", "history.csv", "losses.png", "training.gif", "real.png"
 FOLDERS = "checkpoints", "tensorboard", "code1", "code2"  # the last two InfoGAN's
 
 
 def run_folder(params: Namespace) -> Path:
-    """Return the folder of the run that the flags describe.
+    r"""Return the folder of the run that the flags describe.
 
     Raises:
-        UserError: TensorFlow would take its path for a pattern when it reads checkpoints.
+        UserError: its path has a `[` or, where that separates no folders, a `\`, by which TensorFlow
+            finds no checkpoint.
     """
     folder = Path(params.output_dir, params.model_name)
-    if "[" in str(folder):
-        raise UserError(f"TensorFlow can't read checkpoints in {folder}, for the [: rename it")
+    for sign in "[\\":
+        if sign in folder.as_posix():
+            raise UserError(
+                f"TensorFlow can't read checkpoints in {folder}, for the {sign}: rename it"
+            )
     return folder
 
 
@@ -56,7 +60,7 @@ def claimed(folder: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     """Lock a run's folder; refuse one with a run unless `resume` or `overwrite`.
 
     Raises:
-        UserError: another process holds it, or a run lies there.
+        UserError: another process holds it, or it has a run.
         OSError: it can't be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,12 +72,16 @@ def claimed(folder: Path, resume: bool, overwrite: bool) -> Iterator[None]:
             raise UserError(
                 f"another process trains in {folder}: wait, stop it, or give another --output-dir"
             ) from error
+        except OSError:
+            print("this file system has no locks: let no other process train in the same folder")
+        if not flush(folder):
+            print("this file system flushes no folders: a power cut may undo the last save")
         if overwrite:
             clear(folder)
         elif not resume and (left := remains(folder)):
             raise UserError(
-                f"a run lies in {folder}, which left {left[0].name}: go on with --resume, replace "
-                "it with --overwrite, or give another --output-dir"
+                f"there is a run already, with {left[0]}: go on with --resume, replace it with "
+                "--overwrite, or give another --output-dir"
             )
         remove_leftovers(folder / "*")
         remove_leftovers(generator_path(folder))
@@ -95,14 +103,9 @@ def clear(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def facts(params: Namespace, draw) -> dict:
-    """Return what a run begins with: how, where and with what.
-
-    Args:
-        params: the flags, or the parameters of `gan.train`.
-        draw: the Sampler, of the data.
-    """
-    return {
+def describe(params: Namespace, draw) -> dict:
+    """Return a run's metadata: how, where and with what it begins, as JSON gives it back."""
+    metadata = {
         "started": timestamp(),
         "versions": {
             "python": platform.python_version(),
@@ -120,28 +123,19 @@ def facts(params: Namespace, draw) -> dict:
         "model_name": params.model_name,
         "data_sha256": draw.fingerprint(),
         "classes": draw.dataset.classes,
-        "parameters": {
-            name: value.item() if isinstance(value, np.generic) else value
-            for name, value in vars(params).items()
-            if name not in PROCESS
-        },
+        "parameters": {name: value for name, value in vars(params).items() if name not in PROCESS},
     }
+    return json.loads(json.dumps(metadata, default=lambda v: getattr(v, "tolist", v.__str__)()))
 
 
-def check_beginning(folder: Path, before: dict, now: dict) -> None:
-    """Refuse to go on with a run that began otherwise.
-
-    Args:
-        folder: the run's.
-        before, now: `facts` of the run, and of what is to go on with it.
+def check_same_run(folder: Path, before: dict, now: dict) -> None:
+    """Refuse to go on with a run that began otherwise, by its metadata.
 
     Raises:
         UserError: it is another script's, or has other parameters or images.
     """
     if before["script"] != now["script"]:
-        raise UserError(
-            f"the run in {folder} is one of {before['script']}: give another --output-dir"
-        )
+        raise UserError(f"the run in {folder} is of {before['script']}: give another --output-dir")
     for name, value in before["parameters"].items():
         given = now["parameters"].get(name)
         if given != value and name not in CHANGEABLE:
@@ -156,18 +150,19 @@ def check_beginning(folder: Path, before: dict, now: dict) -> None:
         )
 
 
-def write_facts(folder: Path, began: dict, **ended) -> None:
-    """Write run.json, which nothing reads but people: what the run began and ended with."""
+def write_metadata(folder: Path, metadata: dict) -> None:
+    """Write run.json, which no run reads."""
     with atomic(folder / "run.json") as temporary:
-        temporary.write_text(json.dumps(began | ended, indent=2) + "\n")
+        temporary.write_text(json.dumps(metadata, indent=2) + "\n")
 
 
 def processor() -> str:
     """Return the processor's name, where Linux tells it."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    name = re.search(
+        r"^model name\s*: (.*)", info.read_text() if info.exists() else "", re.MULTILINE
+    )
+    return name[1] if name else platform.processor()
 
 
 def timestamp() -> str:

@@ -5,6 +5,7 @@ an animation.
 import csv
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -12,6 +13,7 @@ from lib.pictures import encode_gif
 from lib.plumbing.files import atomic, write
 from lib.plumbing.tf import file_errors, tf
 
+import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -25,10 +27,7 @@ EVENTS = "tensorboard/events.out.tfevents"
 class Record:
     """history.csv, losses.png, training.gif and TensorBoard's events in a run's folder.
 
-    Args:
-        folder: the run's.
-        history: its rows so far, which are written anew, so that none is doubled or missing.
-        grids: its sample grids so far.
+    All are written anew from the rows and grids so far, so that none is doubled or missing.
     """
 
     def __init__(self, folder: Path, history: list[dict[str, float]], grids: list[Path]):
@@ -36,6 +35,7 @@ class Record:
         self.history = [*history]
         self.grids = []
         self.written = -math.inf
+        self.in_use = set()
         events = folder / EVENTS
         events.parent.mkdir(exist_ok=True)
         with file_errors():
@@ -58,7 +58,7 @@ class Record:
     def save_table(self) -> None:
         """Write all rows as a table."""
         if self.history:
-            write_table(self.history, self.folder / "history.csv")
+            self._replace("history.csv", write_table, self.history)
 
     def add_grid(self, grid: Path) -> None:
         """Show a sample grid, named after its step, in TensorBoard and the animation too.
@@ -75,15 +75,30 @@ class Record:
         value = {"tag": "samples", "image": picture}
         self._add_event(step=int(grid.stem), summary={"value": [value]})
 
-    def draw(self) -> None:
-        """Write the table, draw the curves and the animation; TensorBoard sees all of it."""
+    def draw(self, first: list[dict[str, float]]) -> None:
+        """Write the table, draw the curves and the animation; TensorBoard sees all of it.
+
+        Args:
+            first: a row for each of the first steps, drawn while the history has fewer rows.
+        """
         with file_errors():
             self.events.flush()
         self.save_table()
-        if self.history:
-            plot_losses(self.history, self.folder / "losses.png")
+        later = [row for row in self.history if row["step"] > len(first)]
+        points = self.history if len(self.history) >= len(first) else first + later
+        self._replace("losses.png", plot_losses, points)
         if self.grids:
-            write_gif(self.grids, self.folder / "training.gif")
+            self._replace("training.gif", write_gif, self.grids)
+
+    def _replace(self, name: str, write: Callable[[list, Path], None], content: list) -> None:
+        """Write a file anew, or say that it is in use, as on Windows while a program shows it."""
+        try:
+            write(content, self.folder / name)
+            self.in_use.discard(name)
+        except PermissionError:
+            if name not in self.in_use:
+                print(f"{self.folder / name} is in use: a later save replaces it", flush=True)
+            self.in_use.add(name)
 
     def _add_scalars(self, row: dict[str, float]) -> None:
         values = [{"tag": n, "simple_value": value} for n, value in row.items() if n != "step"]
@@ -125,10 +140,11 @@ def plot_losses(history: list[dict[str, float]], path: Path) -> None:
 
 
 def read_grid(path: Path) -> Image.Image | None:
-    """Read a sample grid in gray; return None where it is damaged."""
+    """Read a sample grid, in grey if it has no colour; return None where it is damaged."""
     try:
         with Image.open(path) as image:
-            return image.convert("L")
+            pixels = np.asarray(image.convert("RGB"))
+        return Image.fromarray(pixels if np.ptp(pixels, axis=2).any() else pixels[..., 0])
     except (OSError, SyntaxError, ValueError):  # Pillow raises any of them
         return None
 

@@ -6,37 +6,42 @@
 
 The folder <output_dir>/<model_name>/ holds the sample grids (00500.png, ...),
 history.csv, losses.png, training.gif, TensorBoard events, networks.txt, run.json (the run's
-facts) and checkpoints. A checkpoint holds the complete state of the run; the history in all its
+metadata) and checkpoints. A checkpoint holds the complete state of the run; the history in all its
 forms is written anew from there when a run is resumed.
 """
 
 import math
 import os
 import signal
+import sys
+import threading
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lib import data, generator_file, keras2
+from lib import data
+from lib.pictures import draw_dataset
 from lib.plumbing.errors import Finished, Stopped, UserError
-from lib.plumbing.tf import tf
+from lib.plumbing.files import write
+from lib.plumbing.tf import keras, tf
 from lib.scoring import evaluation
 from lib.scoring.table import scalars
 from lib.training import distribute, folder
-from lib.training.checkpoints import Checkpoints, Progress, read_progress
-from lib.training.clock import Clock
+from lib.training.checkpoints import Checkpoints, read_progress
 from lib.training.defaults import DEFAULTS
 from lib.training.diagram import plot_model, write_summaries
 from lib.training.display import Display, header, how_to
 from lib.training.record import Record
-from lib.training.signals import stop_requests
+from lib.training.step import prepare
 
 import numpy as np
 
 CHECKPOINT_SECONDS = 300
 EARLY_GRIDS = (1, 100)
+FIRST_STEPS = 50  # drawn one by one
+STOP = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @contextmanager
@@ -50,101 +55,98 @@ def open_run(
         draw: draws the batches; its stream of random numbers belongs to the run's state.
         params: the script's flags, or a Namespace of `model_name`, `seed` and whatever else
             isn't as in `training.defaults`.
-        plot: draws the sample grid; called with `step` and, as `model_name`, the folder.
+        plot: writes the sample grid; called with `step` and, as `model_name`, the folder.
 
     Raises:
-        UserError: the folder holds another run, is in use, or has no run to resume; or a
+        UserError: the folder has another run, is in use, or has no run to resume; or a
             metric or a weight is no longer finite.
         OSError: the folder can't be written.
         Stopped: after Ctrl-C, SIGTERM or SIGHUP, once the step is done and saved.
         Finished: the resumed run has ended, or --plot-model was given.
     """
     params = Namespace(**DEFAULTS | vars(params))
-    generator, discriminator, adversarial = models
+    generator, discriminator, _ = models
     if params.evaluate_interval:
         evaluation.require_mnist(generator)
     if params.plot_model:
         plot_model(generator, discriminator, params.plot_model)
         raise Finished("nothing is left to do")
-    place = folder.run_folder(params)
-    began = folder.facts(params, draw)
-    keras2.build_for_training(discriminator, adversarial)
-    with folder.claimed(place, params.resume, params.overwrite), stop_requests() as signals:
-        checkpoints = Checkpoints(place, models, draw.rng)
+    path = folder.run_folder(params)
+    metadata = folder.describe(params, draw)
+    prepare(models, draw)
+    with folder.claimed(path, params.resume, params.overwrite), stop_requests() as signals:
+        checkpoints = Checkpoints(path, models, draw.rng)
+        progress = checkpoints.progress
         if params.resume:
-            folder.check_beginning(place, read_progress(place).began, began)
+            folder.check_same_run(path, read_progress(path).metadata, metadata)
             checkpoints.restore()
-            check_end(place, params, checkpoints.progress)
-            began = checkpoints.progress.began | {"parameters": began["parameters"]}
-        checkpoints.progress.began = began
-        print(header(place, draw, params, checkpoints.progress.step), flush=True)
-        folder.write_facts(place, began)
-        write_summaries(models, place / "networks.txt", show=params.summary)
-        run = Run(place, models, draw.dataset, params, plot, checkpoints, signals)
+            if progress.step > params.train_steps:
+                raise UserError(
+                    f"the run in {path} has taken {progress.step} steps already: give "
+                    f"--train-steps={progress.step} to end it there, or more"
+                )
+            recorded = progress.metadata["parameters"]["train_steps"]
+            if progress.step == params.train_steps == recorded:
+                print(ending(path, params), flush=True)
+                raise Finished("nothing is left to do")
+        progress.metadata = metadata | progress.metadata | {"parameters": metadata["parameters"]}
+        print(header(path, draw, params, progress.step), flush=True)
+        folder.write_metadata(path, progress.metadata)
+        write(path / "real.png", draw_dataset(draw.dataset))
+        write_summaries(models, path / "networks.txt", show=params.summary)
+        run = Run(path, models, params, plot, checkpoints, signals)
         try:
-            yield run
-            if run.progress.step == params.train_steps:  # not where the loop was left early
-                finish(run)
+            with run.display.live:
+                yield run
+            if progress.step == params.train_steps:  # not where the loop was left early
+                rate = round(progress.step / run.seconds(), 3)
+                run.close(ended=folder.timestamp(), steps=progress.step, steps_per_second=rate)
+                print(ending(path, params), flush=True)
         except Exception:
-            run.display.end_line()
-            if run.progress.step == 0:  # a step that can't be taken leaves nothing in the way
-                folder.clear(place)
+            if progress.step == 0:  # a step that can't be taken leaves nothing in the way
+                folder.clear(path)
             with suppress(OSError):  # the last rows tell how a run diverged
                 run.record.save_table()
             raise
 
 
-def check_end(place: Path, params: Namespace, progress: Progress) -> None:
-    """Raise Finished if the run has ended, a UserError if it has passed train_steps."""
-    done = progress.step
-    if done > params.train_steps:
-        raise UserError(
-            f"the run in {place} has taken {done} steps already: give --train-steps={done} to "
-            "end it there, or more"
-        )
-    if done == params.train_steps == progress.began["parameters"]["train_steps"]:
-        print_finished(place, params, done)
-        raise Finished("nothing is left to do")
-
-
 class Run:
     """Counts the steps of a run; after each shows, draws and saves what is due.
 
-    Args:
-        place: the run's folder, claimed.
-        models, params, plot: as in `open_run`.
-        dataset: what the run trains on.
-        checkpoints: those of the folder; the run goes on from there.
-        signals: the numbers of signals received so far.
+    Goes on from `checkpoints`, in the claimed folder `path`; stops when `signals` has a number.
     """
 
-    def __init__(self, place: Path, models, dataset, params, plot, checkpoints, signals: list):
-        self.place = place
-        self.generator, self.discriminator, _ = models
-        self.dataset = dataset
+    def __init__(self, path: Path, models, params, plot, checkpoints, signals: list):
+        self.path = path
+        self.generator, self.discriminator, adversarial = models
+        self.optimizer = adversarial.optimizer
         self.params = params
         self.plot = plot
         self.checkpoints = checkpoints
         self.signals = signals
         self.progress = checkpoints.progress
         grids = []
-        for grid in folder.sample_grids(place):
+        for grid in folder.sample_grids(path):
             step = int(grid.stem)
             if step < self.progress.step or (step == self.progress.step and self._grid_due(step)):
                 grids.append(grid)
             elif step <= params.train_steps:
                 # drawn after the checkpoint from which the run goes on
-                for path in grid, *place.glob(f"code?/{grid.name}"):
-                    path.unlink()
-        self.record = Record(place, self.progress.history, grids)
-        self.display = Display(params.train_steps)
+                for later in grid, *path.glob(f"code?/{grid.name}"):
+                    later.unlink()
+        self.record = Record(path, self.progress.history, grids)
+        self.display = Display(self.progress.step, params.train_steps)
         self.unread = []  # metrics that are still on the device
-        self.clock = Clock(self.progress.seconds, self.progress.step)
         self.shown, self.saved = -math.inf, time.monotonic()
+        self.began = self.saved - self.progress.seconds
 
     def steps(self) -> Iterator[int]:
         """Yield the steps that are left, counted from 1."""
         yield from range(self.progress.step + 1, self.params.train_steps + 1)
+
+    def seconds(self) -> float:
+        """Return how long the run has trained, its earlier processes included, scoring left out."""
+        return time.monotonic() - self.began
 
     def log(self, step: int, metrics: dict[str, tf.Tensor]) -> None:
         """Take the metrics of a step that is done; show, draw, save what is due.
@@ -164,8 +166,9 @@ class Run:
         grid_due = self._grid_due(step)
         save_due = grid_due or ending or overdue
 
-        if row_due or save_due or time.monotonic() - self.shown > 0.5:
+        if show := row_due or save_due or time.monotonic() - self.shown > 0.5:
             self._read()
+            means = self.progress.means()
         if save_due or scores_due:
             self._check_weights()
         if row_due:
@@ -176,11 +179,17 @@ class Run:
             self._add_grid()
         if save_due and not ending:
             self._save()
-        self.clock.step_done(step)
+        if show:
+            self.display.step_done(step, means)
+            self.shown = time.monotonic()
         if stopping:
             self.close()
-            self.display.end_line()
-            raise stopped(self)
+            raise Stopped(
+                f"stopped after step {step}, all of it saved, and the generator as it is in "
+                f"{folder.generator_path(self.path)}; go on with: "
+                f"{how_to(self.params, '--resume')}",
+                signum=(self.signals or [signal.SIGTERM])[0],  # or a worker elsewhere got it
+            )
 
     def _grid_due(self, step: int) -> bool:
         return step in EARLY_GRIDS or step % self.params.save_interval == 0
@@ -188,10 +197,8 @@ class Run:
     def close(self, **ended) -> None:
         """Save all, with a row and a grid of the last step, if none was due.
 
-        The checkpoint omits these: a resumed run equals one that never stopped.
-
-        Args:
-            ended: go into run.json.
+        The checkpoint omits these: a resumed run equals one that never stopped. What it `ended`
+        with goes into run.json.
         """
         if self.progress.recent:
             self._add_row({})
@@ -200,82 +207,119 @@ class Run:
         self._save(**ended)
 
     def _save(self, **ended) -> None:
-        self.progress.seconds = self.clock.seconds()
-        path = folder.generator_path(self.place)
-        generator_file.save(self.generator, path, self.dataset.source, self.dataset.classes)
-        folder.write_facts(self.place, self.progress.began, **ended)
-        self.record.draw()
+        self.progress.seconds = self.seconds()
+        path = folder.generator_path(self.path)
+        with averaged(self.optimizer):
+            self.generator.trained.save(path)
+        folder.write_metadata(self.path, self.progress.metadata | ended)
+        self.record.draw(self.progress.first)
         self.checkpoints.save(self.progress.step)  # last: what it counts as done is on disk
         self.saved = time.monotonic()
 
     def _add_row(self, scores: dict[str, float]) -> dict[str, float]:
         row = {"step": self.progress.step, **self.progress.means(), **scores}
         self.record.add_row(row)
-        self.display.row(row, self.clock.seconds_a_step(row["step"]))
+        self.display.row(row)
         return row
 
     def _add_grid(self) -> None:
-        self.record.add_grid(self.plot(step=self.progress.step, model_name=self.place))
+        with averaged(self.optimizer):
+            grid = self.plot(step=self.progress.step, model_name=self.path)
+        self.record.add_grid(grid)
 
     def _read(self) -> None:
-        """Wait for the device and fetch metrics from it; check and show them."""
+        """Wait for the device and fetch metrics from it; check them."""
         progress = self.progress
         for step, tensors in enumerate(self.unread, progress.step - len(self.unread) + 1):
             values = {name: float(tensor) for name, tensor in tensors.items()}
             for name, value in values.items():
                 if not math.isfinite(value):
-                    raise diverged(f"{name} at step {step}", self.checkpoints.newest)
+                    raise self._diverged(f"{name} at step {step}")
             progress.recent.append(values)
+            if step <= FIRST_STEPS:
+                progress.first.append({"step": step, **values})
         self.unread.clear()
-        self.shown = time.monotonic()
-        rate = self.clock.seconds_a_step(progress.step)
-        self.display.progress(progress.step, progress.means(), rate)
 
     def _scores(self) -> dict[str, float]:
-        with self.clock.paused():
-            self.display.line(f"step {self.progress.step}: scoring 10,000 images")
+        start = time.monotonic()
+        print(f"step {self.progress.step}: scoring 10,000 images", flush=True)
+        with averaged(self.optimizer):
             scores = scalars(evaluation.evaluate(self.generator, self.params.seed, quick=True))
-            self.display.line(", ".join(f"{name} {v:.4g}" for name, v in scores.items()))
+        print(", ".join(f"{name} {v:.4g}" for name, v in scores.items()), flush=True)
+        self.began += time.monotonic() - start
         return scores
 
     def _check_weights(self) -> None:
         for model in self.generator, self.discriminator:
             if not all(np.isfinite(weight).all() for weight in model.get_weights()):
                 what = f"a weight of the {model.name} after step {self.progress.step}"
-                raise diverged(what, self.checkpoints.newest)
+                raise self._diverged(what)
+
+    def _diverged(self, what: str) -> UserError:
+        newest = self.checkpoints.newest
+        last_good = f"the last good checkpoint is {newest}" if newest else "nothing was saved yet"
+        return UserError(
+            f"diverged, {what} is not finite; {last_good}; begin anew with other hyperparameters "
+            "and --overwrite"
+        )
 
 
-def diverged(what: str, newest: str | None) -> UserError:
-    """Return the error for a run in which `what` isn't finite; its last checkpoint is `newest`."""
-    last_good = f"the last good checkpoint is {newest}" if newest else "nothing was saved yet"
-    return UserError(
-        f"diverged, {what} is not finite; {last_good}; begin anew with other hyperparameters "
-        "and --overwrite"
-    )
+@contextmanager
+def averaged(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """In this context, give the weights their averages, where the optimizer keeps such (use_ema)."""
+    averages = optimizer._model_variables_moving_average if optimizer.use_ema else []
+
+    def swap():
+        for weight, average in zip(optimizer._trainable_variables, averages, strict=False):
+            value = weight.numpy()
+            weight.assign(average)
+            average.assign(value)
+
+    swap()
+    try:
+        yield
+    finally:
+        swap()
 
 
-def stopped(run: Run) -> Stopped:
-    """Return the exception for a run asked to stop, here or elsewhere in its cluster."""
-    return Stopped(
-        f"stopped after step {run.progress.step}, all of it saved, and the generator as it is "
-        f"in {folder.generator_path(run.place)}; go on with: {how_to(run.params, '--resume')}",
-        signum=(run.signals or [signal.SIGTERM])[0],
-    )
-
-
-def finish(run: Run) -> None:
-    """Record that a run ended, and say how to let it grow and how to sample from its generator."""
-    steps = run.progress.step
-    rate = round(steps / run.clock.seconds(), 3)
-    run.close(ended=folder.timestamp(), steps=steps, steps_per_second=rate)
-    print_finished(run.place, run.params, steps)
-
-
-def print_finished(place: Path, params: Namespace, steps: int) -> None:
+def ending(path: Path, params: Namespace) -> str:
     """Say that a run ended, how to let it grow and how to sample from its generator."""
-    path = folder.generator_path(place)
-    print(f"finished after step {steps}; more steps with:")
-    print(how_to(params, "--resume", f"--train-steps={2 * steps}"))
-    print(f"wrote {path} and {place}{os.sep}", end="")
-    sample = params.command and f"; sample with:\n{how_to(params, f'--generator={path}')}"
-    print(sample or "", flush=True)
+    steps, generator = params.train_steps, folder.generator_path(path)
+    lines = [
+        f"finished after step {steps}; more steps with:",
+        how_to(params, "--resume", f"--train-steps={2 * steps}"),
+        f"wrote {generator} and {path}{os.sep}",
+    ]
+    if params.command:
+        lines[-1] += "; sample with:"
+        lines.append(how_to(params, f"--generator={generator}"))
+    return "\n".join(lines)
+
+
+@contextmanager
+def stop_requests() -> Iterator[list[int]]:
+    """Collect the first SIGINT, SIGTERM or SIGHUP in a list, instead of dying of it.
+
+    `Run.log` reads the list after each step, saves and stops. The first signal restores the old
+    handlers: a second Ctrl-C raises KeyboardInterrupt. Ignored signals stay ignored (`nohup`, a
+    shell's `&`). Outside the main thread none is collected.
+    """
+    received, before = [], {}
+
+    def put_back():
+        for signum in [*before]:
+            signal.signal(signum, before.pop(signum))
+
+    def note(signum, _frame):
+        received.append(signum)
+        put_back()
+        print("finishing this step; Ctrl-C again stops at once", file=sys.stderr)
+
+    if threading.current_thread() is threading.main_thread():
+        for signum in STOP:
+            if signal.getsignal(signum) not in (signal.SIG_IGN, None):
+                before[signum] = signal.signal(signum, note)
+    try:
+        yield received
+    finally:
+        put_back()
