@@ -2,7 +2,7 @@
 
 import re
 
-from lib import generator_file
+from lib.generator import Generator
 
 import pytest
 from helpers import ROOT, blocks
@@ -29,7 +29,7 @@ def test_each_block_works_after_the_first(tmp_path, monkeypatch, capsys):
     assert "discriminator_loss" in capsys.readouterr().out
     assert (tmp_path / "threes" / "00003.png").exists()
     assert (tmp_path / "three_15.png").exists()
-    assert generator_file.read("second.h5").source == "an array"  # and isn't scored as MNIST
+    assert Generator.load("second.h5").source == "an array"  # and isn't scored as MNIST
     assert names["images"].shape == (16, 28, 28, 1)
     pytest.importorskip("torch", reason="all but the block on PyTorch ran")
     run(in_torch, names)
