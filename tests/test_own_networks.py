@@ -267,11 +267,11 @@ MISTAKES = {
         lambda x: Unregistered()(DRAW(x)), JUDGE
     ),
     "isn't built: begin it with keras.Input": lambda: models(
-        [L.Dense(64), L.Reshape((8, 8, 1))], JUDGE
+        lambda x: keras.Sequential([L.Dense(64), L.Reshape((8, 8, 1))]), JUDGE
     ),
     "this discriminator has heads: give a step": lambda: models(DRAW, two_outputs),
     "draws in [0, 1], and trains on images in [-1, 1]": lambda: models(
-        lambda x: image(L.Activation("sigmoid")(dense(64, x))), JUDGE
+        lambda x: L.Activation("sigmoid")(image(dense(64, x))), JUDGE
     ),
 }
 
