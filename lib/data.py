@@ -76,21 +76,24 @@ class Dataset(NamedTuple):
         return self.source or "MNIST"
 
     @property
+    def names(self) -> list[str]:
+        """What each label is called."""
+        return [str(name) for name in self.classes or range(self.num_labels)]
+
+    @property
     def description(self) -> str:
         """How many images of what size and colour these are, and of which classes."""
-        told = f"{len(self.x_train):,} images of {self.name}, "
-        told += (
-            f"{self.image_size} x {self.image_size} in {'grey' if self.channels == 1 else 'colour'}"
-        )
+        colour = "grey" if self.channels == 1 else "colour"
+        size = f"{self.image_size} x {self.image_size}"
+        told = f"{len(self.x_train):,} images of {self.name}, {size} in {colour}"
         if self.y_train is None:
             return told
-        counts = self.y_train.sum(axis=0).astype(int)
-        rare = f" ({self.classes[counts.argmin()]})" if counts.min() < counts.mean() / 10 else ""
-        told += f", {len(counts)} classes of {counts.min():,}{rare} to {counts.max():,}"
-        if len(counts) <= 20:
-            each = zip(self.classes, counts, strict=True)
-            told += f": {', '.join(f'{name} {count:,}' for name, count in each)}"
-        return told
+        names, counts = self.names, self.y_train.sum(axis=0).astype(int)
+        rare = f" ({names[counts.argmin()]})" if counts.min() < counts.mean() / 10 else ""
+        told += f", {len(names)} classes of {counts.min():,}{rare} to {counts.max():,}"
+        if len(names) > 20:
+            return told
+        return f"{told}: {', '.join(f'{n} {c:,}' for n, c in zip(names, counts, strict=True))}"
 
     @property
     def label_word(self) -> str:

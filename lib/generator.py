@@ -271,7 +271,7 @@ def check_range(model: keras.Model, image_range: tuple[float, float]) -> None:
     """Raise a UserError where a model's last activation can't reach black and white."""
     if activation := last_activation(model):
         values = activation(tf.linspace([-50.0], [50.0], 101, axis=1))
-        reached = float(tf.reduce_min(values)), float(tf.reduce_max(values))
+        reached = [round(float(end(values)), 3) for end in (tf.reduce_min, tf.reduce_max)]
         if reached[0] > image_range[0] + 0.01 or reached[1] < image_range[1] - 0.01:
             raise UserError(
                 f"the generator's {activation.__name__} draws in [{reached[0]:g}, {reached[1]:g}], "

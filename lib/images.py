@@ -6,10 +6,8 @@ import math
 import os
 import struct
 import warnings
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
-from typing import BinaryIO
 from zipfile import ZipFile
 
 from lib.plumbing.errors import UserError
@@ -17,6 +15,8 @@ from lib.plumbing.files import reading
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from rich.console import Console
+from rich.progress import track
 
 MAX_SIDE = 256
 MAX_BYTES = 2**32
@@ -28,30 +28,26 @@ SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 # What the arrays of an npz are called: by Keras, by MedMNIST.
 ARRAYS = ("x_train", "y_train"), ("train_images", "train_labels")
 PLAIN = "np.array(x_train.tolist())", "y_train.astype(str)"  # what isn't pickled
-# The data sets that Keras downloads, with the names of their classes in the order of their labels.
-NAMED = {
-    "mnist": [],
+IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+# The data sets that Keras downloads: their classes in the order of the labels.
+CLASSES = {
     "fashion_mnist": "t-shirt trouser pullover dress coat sandal shirt sneaker bag ankle_boot",
     "cifar10": "airplane automobile bird cat deer dog frog horse ship truck",
-    "cifar100": """
-        apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
-        butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch
-        crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo
-        keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain
-        mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain
-        plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk
-        skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone
-        television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman
-        worm""",
+    "cifar100": """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge
+bus butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab
+crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard
+lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom
+oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider
+squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout
+tulip turtle wardrobe whale willow_tree wolf woman worm""",
 }
-# Where Keras looks for them below its folder, before it downloads them.
+# Where Keras looks for them before it downloads them.
 KEPT = {
-    "fashion_mnist": "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz and the two t10k "
-    "files in datasets/fashion-mnist",
-    "cifar10": "cifar-10-python.tar.gz as datasets/cifar-10-batches-py-target_archive",
-    "cifar100": "cifar-100-python.tar.gz as datasets/cifar-100-python-target_archive",
+    "fashion_mnist": "fashion-mnist/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz",
+    "cifar10": "cifar-10-batches-py-target_archive, which is cifar-10-python.tar.gz",
+    "cifar100": "cifar-100-python-target_archive, which is cifar-100-python.tar.gz",
 }
-IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
 def read(
@@ -61,7 +57,7 @@ def read(
 
     Args:
         path: a folder of pictures, or a .zip of one, whose sub-folders are the classes; an .npz; an
-            IDX file of images with its labels beside it; or a key of NAMED.
+            IDX file of images with its labels beside it; or a key of CLASSES.
         image_size, grey: of pictures, as `fitted` takes them; arrays come as they are.
 
     Returns:
@@ -72,19 +68,17 @@ def read(
         UserError: nothing of this is there, or it can't be read.
     """
     path = Path(path)
+    if str(path) in CLASSES and not path.exists():
+        return read_named(str(path))
     if not path.exists():
-        if str(path) in KEPT:
-            return read_named(str(path))
         raise UserError(
             f"there is no {path}: give a folder of pictures, a .zip of one, an .npz, an IDX file, "
-            f"or a name: {', '.join(NAMED)}"
+            f"or a name: mnist, {', '.join(CLASSES)}"
         )
     if path.is_dir():
         names = glob.glob("**", root_dir=path, recursive=True)  # none that is hidden
         names = [name for name in names if (path / name).is_file()]
-        return read_pictures(
-            path, names, lambda name: open(path / name, "rb"), labels, image_size, grey
-        )
+        return read_pictures(path, names, path.joinpath, labels, image_size, grey)
     kinds = ".npz", ".zip", "-ubyte", "-ubyte.gz"
     with reading(path, kinds, "images and labels" if labels else "images"):
         if path.suffix == ".npz":
@@ -96,26 +90,12 @@ def read(
         return read_idx(path), read_idx_labels(path) if labels else None
 
 
-def read_pictures(
-    path: Path,
-    names: list[str],
-    opened: Callable[[str], BinaryIO],
-    labels: bool,
-    image_size: int | None,
-    grey: bool,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read the pictures of a folder or a zip; name what can't be read, and leave it out.
+def read_pictures(path: Path, names: list[str], opened, labels: bool, image_size, grey):
+    """Read the pictures `names` below `path`, as `read`; name what can't be read, and leave it out.
 
-    Args:
-        names: of the files, below `path`.
-        opened: opens one.
+    `opened` opens one of them.
     """
-    files = sorted(PurePath(name) for name in names)
-    files = [
-        file
-        for file in files
-        if not any(part.startswith(".") or part in LITTER for part in file.parts)
-    ]
+    files = [file for file in sorted(map(PurePath, names)) if not is_litter(file)]
     above = len(os.path.commonprefix([file.parts[:-1] for file in files]))
     folders = {file.parts[above] for file in files if len(file.parts) > above + 1}
     if len(folders) > 1 and folders <= SPLITS:
@@ -133,7 +113,7 @@ def read_pictures(
         if labels and len(file.parts) == above + 1:
             return "in no sub-folder"
         try:
-            with opened(file.as_posix()) as content, Image.open(content, formats=FORMATS) as image:
+            with Image.open(opened(file.as_posix()), formats=FORMATS) as image:
                 return fitted(image, image_size, grey)
         except UnidentifiedImageError:
             return "no picture"
@@ -145,8 +125,9 @@ def read_pictures(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of each picture's oddities
-            results = progress(pool.map(picture, files), len(files))
-            for file, pixels in zip(files, results, strict=True):
+            found = zip(files, pool.map(picture, files), strict=True)
+            plain = not Console().is_terminal
+            for file, pixels in track(found, "reading", len(files), transient=True, disable=plain):
                 if isinstance(pixels, str):
                     left_out.append(f"{file} ({pixels})")
                     continue
@@ -173,12 +154,9 @@ def read_pictures(
     return x, np.array([file.parts[above] for file in kept]) if labels else None
 
 
-def progress(results, total: int):
-    """Yield results behind a bar, where there is a terminal."""
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(results, "reading", total, disable=not Console().is_terminal, transient=True)
+def is_litter(file: PurePath) -> bool:
+    """Return whether a system left the file there."""
+    return any(part.startswith(".") or part in LITTER for part in file.parts)
 
 
 def fitted(image: Image.Image, image_size: int | None = None, grey: bool = False) -> np.ndarray:
@@ -234,22 +212,18 @@ def check_size(count: int, height: int, width: int, channels: int, found: str) -
 
 
 def read_named(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read the training images of a data set of Keras, and the names of their classes (N,).
-
-    Raises:
-        UserError: it isn't there, and can't be downloaded.
-    """
-    from lib.plumbing.tf import keras  # here: this module alone needs no TensorFlow
+    """Read a data set of Keras, its labels as names; raise a UserError without the internet."""
+    from lib.plumbing.tf import keras  # here: this module needs no TensorFlow
 
     try:
         (x_train, y_train), _ = getattr(keras.datasets, name).load_data()
     except Exception as error:
-        home = os.environ.get("KERAS_HOME", Path("~", ".keras"))
+        place = Path(os.environ.get("KERAS_HOME", "~/.keras"), "datasets")
         raise UserError(
-            f"{name} can't be downloaded ({error}): connect to the internet, or put {KEPT[name]} "
-            f"below {home}"
+            f"{name} can't be downloaded ({error}): connect to the internet, or get by another way "
+            f"{place}{os.sep}{KEPT[name]}"
         ) from error
-    return x_train, np.array(NAMED[name].split())[y_train.reshape(-1)]
+    return x_train, np.array(CLASSES[name].split())[y_train.reshape(-1)]
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -277,45 +251,40 @@ def read_idx_labels(path: Path) -> np.ndarray:
 def read_npz(path: Path, labels: bool) -> tuple[np.ndarray, np.ndarray | None]:
     """Read arrays of an npz; nothing is unpickled, as that would run code from the file."""
     with ZipFile(path) as archive:
-        members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-        sizes = {info.filename[:-4]: info.file_size for info in members}
-        found = {name: array_header(archive, f"{name}.npy") for name in sizes}
+        size = sum(info.file_size for info in archive.infolist())
+    if size > MAX_BYTES:
+        raise UserError(f"{path} holds {size:,} bytes: give up to {MAX_BYTES:,}")
     pairs = [pair[: 1 + labels] for pair in ARRAYS]
-    names = next((pair for pair in pairs if found.keys() >= {*pair}), None)
-    if names is None:
-        raise UserError(f"{path} {other_names(path.name, found, pairs[0])}")
-    for name, plain in zip(names, PLAIN, strict=False):
-        if found[name][1].hasobject:
-            raise UserError(
-                f"{path}: {name} is pickled, as it is an array of Python objects, and reading that "
-                f"could run code: save {plain} instead"
-            )
-    if (total := sum(sizes[name] for name in names)) > MAX_BYTES:
-        raise UserError(f"{path} holds {total:,} bytes: give up to {MAX_BYTES:,}")
     with np.load(path, allow_pickle=False) as arrays:
-        return arrays[names[0]], arrays[names[1]] if labels else None
+        names = next((pair for pair in pairs if {*arrays} >= {*pair}), None)
+        if names is None:
+            shapes = {name: arrays[name].shape for name in arrays}
+            raise UserError(f"{path} {other_names(path.name, shapes, pairs[0])}")
+        found = []
+        for name, plain in zip(names, PLAIN, strict=False):
+            try:
+                found.append(arrays[name])
+            except ValueError as error:
+                if "pickle" not in str(error):
+                    raise
+                raise UserError(
+                    f"{path}: {name} is pickled, as it is of Python objects, and reading that could "
+                    f"run code: save {plain} instead"
+                ) from error
+    return found[0], found[1] if labels else None
 
 
-def array_header(archive: ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
-    """Return shape and type of an array in an npz."""
-    with archive.open(name) as file:
-        old = np.lib.format.read_magic(file) == (1, 0)
-        read_header = getattr(np.lib.format, f"read_array_header_{1 if old else 2}_0")
-        shape, _, dtype = read_header(file)
-    return shape, dtype
-
-
-def other_names(file: str, found: dict, wanted: tuple[str, ...]) -> str:
+def other_names(file: str, shapes: dict[str, tuple], wanted: tuple[str, ...]) -> str:
     """Say how to write an npz again under the names that are wanted; guess no array's meaning."""
-    missing = " and no ".join(name for name in wanted if name not in found)
-    told = f"has no {missing}, but {', '.join(found) or 'nothing'}: "
-    images = [name for name, (shape, _) in found.items() if len(shape) in (3, 4)]
-    images = ["x_train"] if "x_train" in found else images
-    count = found[images[0]][0][0] if images else 0
-    labels = [name for name, (shape, _) in found.items() if shape in ((count,), (count, 1))]
+    missing = " and no ".join(name for name in wanted if name not in shapes)
+    told = f"has no {missing}, but {', '.join(shapes) or 'nothing'}: write another, "
+    images = [name for name, shape in shapes.items() if len(shape) in (3, 4)]
+    images = ["x_train"] if "x_train" in shapes else images
+    count = shapes[images[0]][0] if images else 0
+    labels = [name for name, shape in shapes.items() if shape in ((count,), (count, 1))]
     if any(len(names) != 1 for names in (images, labels)[: len(wanted)]):
-        return told + (
-            "write another, whose images are called x_train and, for a GAN with labels, these y_train"
+        return (
+            told + "in which images are called x_train and, where a GAN needs them, labels y_train"
         )
     new = ", ".join(f'{w}=f["{n}"]' for w, n in zip(wanted, images + labels, strict=False))
-    return told + f'write another, as by f = np.load("{file}"); np.savez("own.npz", {new})'
+    return told + f'as by f = np.load("{file}"); np.savez("own.npz", {new})'

@@ -12,14 +12,14 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
-from lib import data, images
+from lib import data, gan, images
 from lib.generator import Generator
 from lib.plumbing.errors import UserError
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import ROOT, main
+from helpers import ROOT, TOY_IMAGES, main, toy_models, toy_params
 from PIL import Image, ImageOps
 
 
@@ -550,9 +550,9 @@ def test_data_sets_of_keras(tmp_path):
         idx(f"{part}-images-idx3-ubyte.gz", np.pad(ARRAY, ((0, 0), (6, 6), (6, 6))))(folder)
         idx(f"{part}-labels-idx1-ubyte.gz", np.array([9, 0, 9]))(folder)
     code = """
-from lib import data, images
+from lib import data, gan, images
 found = data.load("fashion_mnist", 32)
-print(found.description, len(images.NAMED["cifar100"].split()))
+print(found.description, len(images.CLASSES["cifar100"].split()))
 data.load("cifar10")
 """
     nowhere = dict.fromkeys(("http_proxy", "https_proxy"), "http://localhost:9")
@@ -565,7 +565,7 @@ data.load("cifar10")
     )
     assert " t-shirt 1 100\n" in done.stdout
     assert "cifar10 can't be downloaded" in done.stderr
-    assert f"_archive below {tmp_path}" in done.stderr
+    assert f"{tmp_path}/datasets/cifar-10-batches-py-target_archive" in done.stderr
 
 
 FEW = ["--batch-size=4", "--latent-size=6", "--seed=1", "--save-interval=2"]
@@ -622,3 +622,16 @@ def test_sub_folders_of_drawn_images(tmp_path, monkeypatch):
         "3_c",
     ]
     assert len(data.load("drawn").classes) == 4
+
+
+def test_a_notebook_trains_on_arrays(tmp_path, monkeypatch):
+    """Refuses arrays that don't fit, before anything is written; takes a Dataset too."""
+    monkeypatch.chdir(tmp_path)
+    models, params = toy_models(), toy_params(tmp_path, train_steps=1)
+    with pytest.raises(UserError, match=r"give np.interp\(x_train, \(0, 255\), \(0, 1\)\)"):
+        gan.train(models, TOY_IMAGES.astype(float), params)
+    with pytest.raises(UserError):
+        gan.train(models, ARRAY, params)
+    assert not any(tmp_path.iterdir())
+    gan.train(models, data.dataset(ARRAY, image_size=4), params)
+    assert Path("toy.h5").exists()

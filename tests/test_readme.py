@@ -8,7 +8,7 @@ from functools import cache
 from statistics import mean, stdev
 
 import pytest
-from helpers import ALL_SCRIPTS, FEW_STEPS, ROOT, apply_hunks, blocks, hunks, main, script
+from helpers import ALL_SCRIPTS, ROOT, blocks, script
 
 README, CHINESE = ((ROOT / name).read_text() for name in ("README.md", "README.zh-CN.md"))
 PRETRAINED = (ROOT / "pretrained" / "README.md").read_text()
@@ -209,14 +209,3 @@ def test_the_tests_that_fidelity_names_are_there():
     assert named
     for name in {*named} - {"test_generator"}:
         assert f"def {name}(" in tests, name
-
-
-def test_a_gan_of_ones_own(tmp_path, monkeypatch, capsys):
-    text = (ROOT / "lsgan-mnist.py").read_text()
-    diff, *_ = blocks("diff", (ROOT / "docs" / "own-gan.md").read_text())
-    (tmp_path / "hinge-mnist.py").write_text(apply_hunks(text, hunks(diff)))
-    monkeypatch.chdir(tmp_path)
-    assert main(tmp_path / "hinge", FEW_STEPS, monkeypatch) == 0
-    assert (tmp_path / "hinge_mnist" / "00004.png").exists()
-    assert main(tmp_path / "hinge", ["--generator=hinge_mnist.h5"], monkeypatch) == 0
-    assert "saved test_outputs/" in capsys.readouterr().out
