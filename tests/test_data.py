@@ -330,7 +330,7 @@ def test_unfit_images_are_refused(x_train, words):
 def test_dark_images_are_told(capsys):
     data.dataset(np.minimum(ARRAY, 16))
     told = capsys.readouterr().out
-    assert "warning: an array is nearly black or all one grey, from 0.00 to 0.06 of white" in told
+    assert "warning: an array is nearly black or all one grey, 0.00 to 0.06 of white" in told
     expression = re.search(r"give (.+)$", told)[1]
     data.dataset(eval(expression, {"np": np, "x_train": np.minimum(ARRAY, 16)}))
     data.dataset(ARRAY > 0)
