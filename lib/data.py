@@ -185,8 +185,9 @@ def in_range(x: np.ndarray, found: str) -> np.ndarray:
             return x.astype(np.float32).clip(0, 1)
     elif low >= 0 and high <= 255:
         return x.astype(np.uint8) * np.uint8(255 if high <= 1 else 1)
-    fits = [(low, high), *((b, w) for b, w in RANGES if b <= low and high <= w)]
-    likely = next((r for r in RANGES if is_filled(*r, low, high)), fits[0])
+    own = min(low, 0.0), max(high, 0.0)
+    fits = [own, *((b, w) for b, w in RANGES if b <= low and high <= w)]
+    likely = next((r for r in RANGES if is_filled(*r, *own)), own)
     other = next((r for r in fits if r != likely), RANGES[0])
     raise UserError(
         f"{found}, from {low:.6g} to {high:.6g}: floats must be from 0 to 1, whole numbers from 0 "
