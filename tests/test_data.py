@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import pickle
 import re
 import shutil
 import struct
@@ -567,6 +568,22 @@ data.load("cifar10")
     assert " t-shirt 1 100\n" in done.stdout
     assert "cifar10 can't be downloaded" in done.stderr
     assert f"{tmp_path}/datasets/cifar-10-batches-py-target_archive" in done.stderr
+
+
+def test_colour_of_cifar(tmp_path, monkeypatch):
+    """Reads a small file in CIFAR-100's format, whose rows are red, then green, then blue."""
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    red = np.kron(np.array([[255], [0], [0]], np.uint8), np.ones(1024, np.uint8)).reshape(1, 3072)
+    for part in "train", "test":
+        content = {b"data": np.repeat(red, 2, axis=0), b"fine_labels": [99, 0]}
+        (folder / part).write_bytes(pickle.dumps(content, protocol=3))
+    # what Keras has downloaded, it knows by its hash
+    monkeypatch.setattr("keras.src.datasets.cifar100.get_file", lambda **_: str(tmp_path))
+    found = data.load("cifar100")
+    assert found.classes == ["apple", "worm"]
+    assert found.y_train.argmax(axis=1).tolist() == [1, 0]
+    assert np.unique(found.x_train.reshape(-1, 3), axis=0).tolist() == [[255, 0, 0]]
 
 
 FEW = ["--batch-size=4", "--latent-size=6", "--seed=1", "--save-interval=2"]
