@@ -6,7 +6,8 @@ import sys
 from types import SimpleNamespace
 
 from benchmarks import claims, distributed, figures, flops, publish, speed
-from lib import gan, generator_file, pictures
+from lib import gan, pictures
+from lib.generator import Generator
 from lib.plumbing.tf import keras
 from lib.scoring import evaluation
 from lib.scoring.table import COLUMNS
@@ -69,7 +70,7 @@ def finished_run(run, labels=None):
     (run / "history.csv").write_text(HISTORY)
     for step in 1, 2, 4:
         (run / f"0000{step}.png").write_bytes(pictures.encode(np.full((16, 28, 28, 1), step / 5)))
-    generator_file.save(gan.generator(keras.Input((100,)), 28, labels=labels), generator_path(run))
+    Generator(gan.generator(keras.Input((100,)), 28, labels=labels)).save(generator_path(run))
 
 
 def test_claims_train_and_draw(tmp_path, monkeypatch):
