@@ -51,8 +51,8 @@ def race(entries: dict[str, tuple], rounds: int) -> dict[str, Racer]:
     for label, words in entries.items():
         print(f"  starting {label}", file=sys.stderr)
         field[label] = Racer(*words)
-    for number in range(rounds):
-        for contender in list(field.values())[:: 1 if number % 2 else -1]:
+    for turn in range(rounds):
+        for contender in list(field.values())[:: 1 if turn % 2 else -1]:
             contender.turn()
     contenders.close(field.values())
     return field
