@@ -16,7 +16,7 @@ from lib.plumbing.files import reading
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
 MAX_SIDE = 256
 MAX_BYTES = 2**32
@@ -123,11 +123,11 @@ def read_pictures(path: Path, names: list[str], opened, labels: bool, image_size
     x, kept, left_out, colour = None, [], [], False
     pool = ThreadPoolExecutor()  # Pillow decodes and resizes side by side
     try:
-        with warnings.catch_warnings():
+        quiet = not Console().is_terminal
+        with warnings.catch_warnings(), Progress(transient=True, disable=quiet) as bar:
             warnings.simplefilter("ignore")  # Pillow's, of each picture's oddities
             found = zip(files, pool.map(picture, files), strict=True)
-            plain = not Console().is_terminal
-            for file, pixels in track(found, "reading", len(files), transient=True, disable=plain):
+            for file, pixels in bar.track(found, len(files), description="reading"):
                 if isinstance(pixels, str):
                     left_out.append(f"{file} ({pixels})")
                     continue
