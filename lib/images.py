@@ -125,7 +125,7 @@ def read_pictures(
     if labels and not folders:
         raise UserError(
             f"{path} has no sub-folders, one for each class: sort its pictures into some, or train "
-            "a GAN that needs no classes, as dcgan-mnist.py"
+            "a GAN that needs no classes, as dcgan-mnist.py, without scores"
         )
 
     def picture(file: PurePath) -> np.ndarray | str:
@@ -172,12 +172,12 @@ def read_pictures(
     return x, np.array([file.parts[above] for file in kept]) if labels else None
 
 
-def progress(results, total: int):
+def progress(results, total: int, what: str = "reading"):
     """Yield results behind a bar, where there is a terminal."""
     from rich.console import Console
     from rich.progress import track
 
-    yield from track(results, "reading", total, disable=not Console().is_terminal, transient=True)
+    yield from track(results, what, total, disable=not Console().is_terminal, transient=True)
 
 
 def fitted(image: Image.Image, image_size: int | None = None, grey: bool = False) -> np.ndarray:
@@ -325,7 +325,10 @@ def other_names(path: Path, found: dict, wanted: tuple[str, ...]) -> str:
     if len(images) > 1 or len(wanted) > 1 and len(labels) > 1:
         return told + f"write another, in which these are called {' and '.join(wanted)}"
     if len(wanted) > 1 and images and not labels:
-        return told + "without labels only a GAN that needs none trains, as dcgan-mnist.py"
+        return (
+            told
+            + "without labels only a GAN that needs none trains, as dcgan-mnist.py, and none is scored"
+        )
     if not images:
         return told + "give one with images, (N, height, width) or (N, height, width, 3)"
     new = ", ".join(f'{w}=f["{n}"]' for w, n in zip(wanted, images + labels, strict=False))

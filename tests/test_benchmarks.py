@@ -179,7 +179,7 @@ def finished_run(place, name):
 def scores(value, labelled):
     keys = [key for key, _ in COLUMNS.values()]
     found = dict.fromkeys(keys if labelled else keys[:6], value)
-    return found | ({"digit_accuracy": [value] * 10} if labelled else {})
+    return found | ({"class_accuracy": [value] * 10} if labelled else {})
 
 
 def test_claims_write_tables_and_figures(tmp_path, monkeypatch, capsys):
