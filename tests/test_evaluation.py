@@ -213,7 +213,6 @@ def test_evaluate_flag_draws_10000_images(tmp_path, monkeypatch):
         (["--generator=other.h5", "--data=mnist"], "--data goes with --evaluate"),
         (["--generator=other.h5", "--evaluate"], "add --data=mnist"),
         (["--generator=other.h5", "--evaluate", "--data=few.npz"], "these are 4, and 2 of the"),
-        (["--generator=other.h5", "--neighbors", "--data=few.npz"], "has (24, 28, 28, 3)"),
         (["--evaluate-interval=0"], "give a whole number"),
         (["--data=own.npz", "--evaluate-interval=2"], "none is scored"),
         (["--data=few.npz", "--evaluate-interval=2"], "at least 1,000 and 20 of each class"),
@@ -299,9 +298,9 @@ def test_own_data_are_scored_while_training_and_after_it(own, tmp_path, monkeypa
     assert files[0] == files[1]
     scores = files[0]["acgan_own_best"]
     assert scores["count"] == 1034
-    assert {key: float(row[key]) for key in scalars(scores) if key in row} == {
-        key: value for key, value in scalars(scores).items() if key in row
-    }
+    for key, value in scalars(scores).items():
+        if key in row:  # all but what takes longest
+            assert float(row[key]) == pytest.approx(value, rel=1e-6)
     assert scores.keys() >= LABELLED
     assert len(scores["class_shares"]) == 2
     real = files[0]["training images"]
@@ -356,7 +355,8 @@ def test_a_run_that_gets_worse_leaves_its_best_generator(tmp_path, monkeypatch, 
     def distance(generator, *_, **__):
         # falls until about step 5, and rises again
         weights = np.concatenate([weight.ravel() for weight in generator.get_weights()])
-        return {"frechet_distance": float(abs(np.abs(weights - begin).mean() - 0.02))}
+        distance = float(abs(np.abs(weights - begin).mean() - 0.06))
+        return {"frechet_distance": distance, "precision": 0.5, "coverage": 0.5, "recall": 0.5}
 
     toy = toy_models()
     begin = np.concatenate([weight.ravel() for weight in toy[0].get_weights()])
@@ -369,7 +369,7 @@ def test_a_run_that_gets_worse_leaves_its_best_generator(tmp_path, monkeypatch, 
     with open(tmp_path / "whole" / "toy" / "history.csv") as file:
         found = {int(row["step"]): float(row["frechet_distance"]) for row in csv.DictReader(file)}
     step = min(found, key=found.get)
-    assert 1 < step < 10
+    assert 1 < step < 10, found
     assert f"of step {step}, " in expected
     assert distance(best.model)["frechet_distance"] == pytest.approx(found[step])
     kept = sorted(path.name for path in (tmp_path / "whole" / "toy" / "generators").iterdir())
