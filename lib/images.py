@@ -106,7 +106,7 @@ def read_pictures(path: Path, names: list[str], opened, labels: bool, image_size
     if labels and not folders:
         raise UserError(
             f"{path} has no sub-folders, one for each class: sort its pictures into some, or train "
-            "a GAN that needs no classes, as dcgan-mnist.py"
+            "a GAN that needs no classes, as dcgan-mnist.py, without scores"
         )
 
     def picture(file: PurePath) -> np.ndarray | str:
@@ -157,6 +157,11 @@ def read_pictures(path: Path, names: list[str], opened, labels: bool, image_size
 def is_litter(file: PurePath) -> bool:
     """Return whether a system left the file there."""
     return any(part.startswith(".") or part in LITTER for part in file.parts)
+
+
+def progress(results, total: int, what: str = "reading"):
+    """Yield results behind a bar, where there is a terminal."""
+    yield from track(results, what, total, disable=not Console().is_terminal, transient=True)
 
 
 def fitted(image: Image.Image, image_size: int | None = None, grey: bool = False) -> np.ndarray:

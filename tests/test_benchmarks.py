@@ -74,7 +74,7 @@ def finished_run(run, labels=None):
 
 
 def test_claims_train_and_draw(tmp_path, monkeypatch):
-    scores = {key: 0.5 for key, _ in COLUMNS.values()} | {"digit_accuracy": [0.5] * 10}
+    scores = {key: 0.5 for key, _ in COLUMNS.values()} | {"class_accuracy": [0.5] * 10}
     monkeypatch.setattr(claims, "score", lambda run, steps: scores)
     monkeypatch.setattr(evaluation, "evaluate_real", lambda seed: scores)
     commands = []

@@ -267,8 +267,9 @@ def add_run_flags(group: Group, model_name: str) -> None:
         "--evaluate-interval",
         metavar="N",
         type=positive,
-        help="score the generator every N steps (never)",
+        help="score the generator every N steps, and keep the best (never)",
     )
+    add("--keep-interval", metavar="N", type=positive, help="keep every Nth generator (none)")
     add(
         "--plot-model",
         metavar="FILE.png",
@@ -293,6 +294,7 @@ def add_run_flags(group: Group, model_name: str) -> None:
 MODES = "interpolate", "explore", "neighbors", "evaluate", "npz", "images"
 USES = {
     "digit": (None, "npz", "images", "interpolate", "neighbors"),
+    "data": ("evaluate", "neighbors"),
     "count": (None, "npz", "images", "interpolate"),
     "seconds": ("interpolate",),
     "code1": (None, "interpolate"),
