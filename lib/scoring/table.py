@@ -14,7 +14,7 @@ COLUMNS = {
     "GAN-train": ("classification_accuracy_score", ".3f"),
     "diversity": ("diversity", ".3f"),
 }
-# Standard deviations over ten draws of 10,000 real training images: python3 -m benchmarks.spread
+# Standard deviations over ten draws of 10,000 real training images: python3 -m benchmarks.publish --spread
 SPREAD = {
     "frechet_distance": 0.024,
     "classifier_score": 0.0065,
