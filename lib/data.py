@@ -99,6 +99,15 @@ class Dataset(NamedTuple):
     def label_word(self) -> str:
         return label_word(self.source)
 
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all images and labels, with their types and shapes."""
+        digest = hashlib.sha256()
+        for array in self.x_train, self.y_train:
+            if array is not None:
+                digest.update(f"{array.dtype.name} {array.shape}".encode())
+                digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
+
 
 def dataset(
     x_train, y_train=None, source="an array", image_size: int | None = None, grey: bool = False
@@ -340,15 +349,6 @@ class Sampler:
         """Return the labels of a sample grid, 0, 1, ..., n - 1, 0, 1, ...: (count, num_labels)."""
         num_labels = self.dataset.num_labels
         return tf.one_hot(tf.range(count) % num_labels, num_labels)
-
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of all images and labels, with their types and shapes."""
-        digest = hashlib.sha256()
-        for array in self.dataset.x_train, self.dataset.y_train:
-            if array is not None:
-                digest.update(f"{array.dtype.name} {array.shape}".encode())
-                digest.update(np.ascontiguousarray(array))
-        return digest.hexdigest()
 
     def _rows(self) -> tf.Tensor:
         return self.rng.uniform([self.batch_size], maxval=len(self.dataset.x_train), dtype=tf.int64)
