@@ -45,7 +45,7 @@ class Reference:
     def __str__(self):
         told = (
             f"{len(self.labels):,} images of {self.train.name}, of which the classifier in "
-            f"{self.weights} knows {self.accuracy:.1%}"
+            f"{self.weights or 'memory'} knows {self.accuracy:.1%}"
         )
         return told + (": figures mean little below 80%" if self.accuracy < 0.8 else "")
 
