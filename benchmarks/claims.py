@@ -7,7 +7,7 @@ along training, WGAN's estimate of the distance, how far grids move, and the sam
 (Fig. 8.4, 8.7 and 8.10). Figures show seed 1.
 
 Each run is the script itself, in a folder of its own. Started again, it goes on where it was
-stopped, trains nothing twice, and lets runs grow when --steps does.
+stopped, and lets runs grow when --steps does.
 """
 
 import argparse
@@ -21,32 +21,24 @@ from benchmarks import figures, tables
 from lib.generator import Generator
 from lib.plumbing.files import atomic
 from lib.plumbing.tf import tf
-from lib.program.flags import OneLineParser, whole_number
+from lib.program.flags import OneLineParser, number
 from lib.scoring import evaluation
 from lib.training import checkpoints
 from lib.training.folder import generator_path, processor
 
 ROOT = Path(__file__).parents[1]
-RUNS = {
-    "dcgan": ["dcgan"],
-    "dcgan-batch-norm": ["dcgan", "--batch-norm"],
-    "wgan": ["wgan"],
-    "wgan-batch-norm": ["wgan", "--batch-norm"],
-    "lsgan": ["lsgan"],
-    "cgan": ["cgan"],
-    "acgan": ["acgan"],
-}
+RUNS = ("dcgan", "dcgan-batch-norm", "wgan", "wgan-batch-norm", "lsgan", "cgan", "acgan")
 CONDITIONAL = ("cgan", "acgan")
 SCORE_SEED = 1
 
 
 def train(label: str, seed: int, args: argparse.Namespace) -> Path:
     """Have a script train `label` as far as asked; return the run's folder."""
-    name, *switches = RUNS[label]
+    name, *switches = label.split("-", 1)
     place = args.output_dir / f"{label}-seed{seed}"
     folder = place / f"{name}_mnist"
     command = [
-        *(sys.executable, f"{ROOT}/{name}-mnist.py", *switches),
+        *(sys.executable, f"{ROOT}/{name}-mnist.py", *(f"--{switch}" for switch in switches)),
         *(f"--seed={seed}", f"--output-dir={place}", f"--precision={args.precision}"),
         *(f"--train-steps={args.steps}", f"--save-interval={args.interval}"),
         f"--evaluate-interval={args.interval}",
@@ -76,8 +68,8 @@ def compare(args: argparse.Namespace) -> None:
     for seed in range(1, args.seeds + 1):
         for label, runs in folders.items():
             runs.append(train(label, seed, args))
-    found = {label: [score(run, args.steps) for run in runs] for label, runs in folders.items()}
-    found = {"training images": [evaluation.evaluate_real(SCORE_SEED)]} | found
+    found = {"training images": [evaluation.evaluate_real(SCORE_SEED)]}
+    found |= {label: [score(run, args.steps) for run in runs] for label, runs in folders.items()}
     first = {label: runs[0] for label, runs in folders.items()}
     critics = {label: run for label, run in first.items() if label.startswith("wgan")}
     conditional = {label: run for label, run in first.items() if label in CONDITIONAL}
@@ -107,7 +99,7 @@ def compare(args: argparse.Namespace) -> None:
 def main() -> None:
     """Read the flags, and compare."""
     parser = OneLineParser(__doc__)
-    positive, growing = whole_number(1), whole_number(2)
+    positive, growing = number(1), number(2)
     add = parser.add_argument
     add("--steps", type=growing, default=40000, help="of each run; may grow later (%(default)s)")
     add("--seeds", type=positive, default=3, help="how many: 1, 2, ... (%(default)s)")

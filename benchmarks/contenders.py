@@ -1,16 +1,15 @@
 """One contender of a benchmark, a process that makes training steps on demand.
 
-    python3 -m benchmarks.contenders ours wgan float32 64
-
-It says "ready" after its first step. Then it reads numbers of steps and answers with the seconds a
-step, until its input ends.
+As in `python3 -m benchmarks.contenders ours wgan float32 64`. It says "ready" after its first step,
+then reads numbers of steps and answers with the seconds a step, until its input ends.
 """
 
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
+from functools import partial
 from importlib import import_module
 
 from lib import data
@@ -25,13 +24,7 @@ MATRIX_SIDE = 4096
 
 
 class Contender:
-    """A contender's process, as its caller sees it.
-
-    Args:
-        words: its command line.
-        prefix: of the command.
-        env: its environment.
-    """
+    """A contender's process, as its caller sees it; `prefix` begins its command."""
 
     def __init__(self, *words, prefix: tuple[str, ...] = (), env: dict | None = None):
         command = [*prefix, sys.executable, "-m", "benchmarks.contenders", *map(str, words)]
@@ -50,7 +43,7 @@ class Contender:
         return line
 
 
-def close(contenders: list[Contender]) -> None:
+def close(contenders: Iterable[Contender]) -> None:
     """Have processes end, those of a cluster together."""
     for contender in contenders:
         contender.process.stdin.close()
@@ -60,18 +53,14 @@ def close(contenders: list[Contender]) -> None:
 
 def requests() -> Iterator[None]:
     """Yield once for each step to make, and do the talking."""
-
-    def answer(text):
-        print(text, file=sys.__stdout__, flush=True)
-
+    answer = partial(print, file=sys.__stdout__, flush=True)
     yield
     answer("ready")
     for line in sys.stdin:
-        steps = int(line)
         started = time.perf_counter()
-        for _ in range(steps):
+        for _ in range(int(line)):
             yield
-        answer((time.perf_counter() - started) / steps)
+        answer((time.perf_counter() - started) / int(line))
 
 
 def set_up(name: str, batch_size: int = 64, seed: int = SEED) -> tuple:
@@ -103,9 +92,8 @@ class ChapterDraws:
     """Draws as the listings do: with NumPy, from images in float32."""
 
     def __init__(self, batch_size):
-        dataset = data.load()
-        self.x_train, self.y_train = dataset.x_train.astype("float32") / 255, dataset.y_train
-        self.batch_size = batch_size
+        self.x_train, self.y_train = data.load()[:2]
+        self.x_train, self.batch_size = self.x_train.astype("float32") / 255, batch_size
 
     def __getattr__(self, kind):
         size = self.batch_size
@@ -133,8 +121,8 @@ def torch(name, precision, batch_size, variant):
     """Make the same steps in PyTorch, eager or compiled."""
     from benchmarks import torch_steps
 
-    precision, compiled = precision.removeprefix("mixed_"), variant == "compiled"
-    twin = torch_steps.Twin(name, SEED, precision, compiled=compiled)
+    precision = precision.removeprefix("mixed_")
+    twin = torch_steps.Twin(name, SEED, precision, compiled=variant == "compiled")
     draw = torch_steps.Draw(batch_size, SEED)
     for _ in requests():
         twin.step(draw)

@@ -13,6 +13,7 @@ how often they recover the category, the rank correlations of code and recovered
 purity of the categories that they find in MNIST's test images (the paper's error is 1 less that).
 """
 
+from functools import partial
 from pathlib import Path
 
 from benchmarks.tables import markdown
@@ -68,9 +69,7 @@ def shape_measures(images: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def correlations(a: np.ndarray, b: np.ndarray, categories: np.ndarray) -> list[float]:
-    """Return Spearman's rank correlation of a and b, (N,), within each category; NaN where one of
-    them doesn't vary.
-    """
+    """Return Spearman's rank correlation of a and b, (N,), within each category."""
     within = [categories == category for category in np.unique(categories)]
     return [spearmanr(a[rows], b[rows]).statistic for rows in within]
 
@@ -108,17 +107,16 @@ def report(path: Path, seed: int) -> str:
     shares = counts / counts.sum(axis=1, keepdims=True)
     table = [[c, *(f"{share:.3f}" for share in row)] for c, row in enumerate(shares)]
     told = len(set(shares.argmax(axis=1)))
-    lines = [f"purity {purity(counts):.3f}; {told} different digits lead a category"]
-    lines[0] += f"; {COUNT} images, seed {seed}"
-
-    recovered = []
+    pure = f"purity {purity(counts):.3f}; {told} different digits lead a category"
+    lines, recovered = [f"{pure}; {COUNT} images, seed {seed}"], []
     if q := read_q(path, generator):
-        _, found_categories, *recovered = q.predict(images, batch_size=250, verbose=0)
-        right = np.mean(found_categories.argmax(axis=1) == categories)
+        read = partial(q.predict, batch_size=250, verbose=0)
+        _, category, *recovered = read(images)
+        right = np.mean(category.argmax(axis=1) == categories)
         lines.append(f"Q recovers the category of {right:.1%} of the images")
         x_test, y_test = data.load_test()
-        found_categories = q.predict(x_test / np.float32(255), batch_size=250, verbose=0)[1]
-        pure = purity(confusion(found_categories.argmax(axis=1), y_test.argmax(axis=1)))
+        category = read(x_test / np.float32(255))[1].argmax(axis=1)
+        pure = purity(confusion(category, y_test.argmax(axis=1)))
         lines.append(f"purity of the categories that it finds in MNIST's test images: {pure:.3f}")
 
     rows = []

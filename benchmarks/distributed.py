@@ -2,18 +2,15 @@
 
 One process on one core, a cluster of two on a core each at an equal global batch, and two
 processes with half of the batch each that don't talk, which is the best that two can do. They
-take turns; ratios are medians of the ratios within a round. The bytes are those that cross the
-loopback interface meanwhile. Linux only.
+take turns; ratios are medians of the ratios within a round. Linux only.
 """
 
-import argparse
 import os
-from pathlib import Path
 
 from benchmarks.contenders import Contender, close, set_up
 from benchmarks.speed import machine
 from benchmarks.tables import markdown
-from lib.program.flags import OneLineParser, whole_number
+from lib.program.flags import OneLineParser, number
 from tests.helpers import local_cluster
 
 import numpy as np
@@ -33,18 +30,11 @@ def start(name: str, batch_size: int, cores: list[int], talk: bool) -> list[Cont
     return workers
 
 
-def turn(workers: list[Contender], steps: int) -> tuple[float, float]:
-    """Return seconds a step, and megabytes that crossed."""
-    before = megabytes()
+def turn(workers: list[Contender], steps: int) -> float:
+    """Return seconds a step, of the slowest."""
     for worker in workers:
         worker.ask(steps)
-    seconds = max(float(worker.answer()) for worker in workers)
-    return seconds, (megabytes() - before) / steps
-
-
-def megabytes() -> float:
-    """Return what the loopback interface has received so far."""
-    return int(Path("/sys/class/net/lo/statistics/rx_bytes").read_text()) / 1e6
+    return max(float(worker.answer()) for worker in workers)
 
 
 def gradients(name: str) -> tuple[int, float]:
@@ -58,25 +48,23 @@ def gradients(name: str) -> tuple[int, float]:
     return critic_updates + 1, critic_updates * sizes[0] + sizes[1]
 
 
-def measure(name: str, args: argparse.Namespace) -> np.ndarray:
-    """Return seconds a step alone, of two that talk, of two that don't, and megabytes that crossed,
-    all of them for each round.
-    """
-    alone = start(name, BATCH_SIZE, [0], talk=False)
-    cluster = start(name, BATCH_SIZE, [0, 1], talk=True)
-    mute = start(name, BATCH_SIZE // 2, [0, 1], talk=False)
-    rounds = []
-    for _ in range(args.rounds):
-        seconds, crossed = turn(cluster, args.steps)
-        rounds.append((turn(alone, args.steps)[0], seconds, turn(mute, args.steps)[0], crossed))
-    close(alone + cluster + mute)
-    return np.array(rounds).T
+def measure(name: str, rounds: int, steps: int) -> np.ndarray:
+    """Return seconds a step alone, of two that talk and of two that don't, a column each round."""
+    teams = [
+        start(name, BATCH_SIZE, [0], talk=False),
+        start(name, BATCH_SIZE, [0, 1], talk=True),
+        start(name, BATCH_SIZE // 2, [0, 1], talk=False),
+    ]
+    seconds = [[turn(team, steps) for team in teams] for _ in range(rounds)]
+    for team in teams:
+        close(team)
+    return np.array(seconds).T
 
 
 def main() -> None:
     """Read the flags, measure, and print the table."""
     parser = OneLineParser(__doc__)
-    add, positive = parser.add_argument, whole_number(1)
+    add, positive = parser.add_argument, number(1)
     add("--gans", nargs="+", choices=("wgan", "lsgan"), default=("wgan", "lsgan"))
     add("--steps", type=positive, default=3, help="a turn (3)")
     add("--rounds", type=positive, default=15, help="turns of each (15)")
@@ -84,15 +72,14 @@ def main() -> None:
     print(f"{machine()}, {args.rounds} rounds of {args.steps} steps\n")
     measured = []
     for name in args.gans:
-        rounds = measure(name, args)
-        alone, both, mute, crossed = np.median(rounds, axis=1)
-        ratios = np.median(rounds[0] / rounds[1:3], axis=1)
+        seconds = measure(name, args.rounds, args.steps)
+        ratios = np.median(seconds[0] / seconds[1:], axis=1)
         updates, size = gradients(name)
-        times = [f"{1e3 * seconds:.0f}" for seconds in (alone, both, mute)]
-        ratios = [f"{ratio:.2f}" for ratio in ratios]
-        measured.append([name, *times, *ratios, updates, f"{size:.1f}", f"{crossed:.1f}"])
+        cells = [f"{milliseconds:.0f}" for milliseconds in 1e3 * np.median(seconds, axis=1)]
+        cells += [f"{ratio:.2f}" for ratio in ratios]
+        measured.append([name, *cells, updates, f"{size:.1f}"])
     heads = ["GAN", "one worker, ms", "two, ms", "two that don't talk, ms", "ratio"]
-    heads += ["ratio without talk", "updates a step", "gradients a step, MB", "crossed a step, MB"]
+    heads += ["ratio without talk", "updates a step", "gradients a step, MB"]
     print(markdown(heads, measured))
 
 

@@ -7,43 +7,29 @@ from lib.plumbing.tf import tf
 
 # Of a convolution and both of its gradients: which of its outputs and inputs, in a row, is the
 # kernel, and which has the shape of the convolution's output.
-CONVOLUTIONS = {
-    "Conv2D": (2, 0),
-    "Conv2DBackpropInput": (2, 3),
-    "Conv2DBackpropFilter": (0, 3),
-}
+CONVOLUTIONS = {"Conv2D": (2, 0), "Conv2DBackpropInput": (2, 3), "Conv2DBackpropFilter": (0, 3)}
 
 
 def of_step(name: str, batch_size: int) -> int:
-    """Count the operations of one step of `name`, by the graph of its gan_step.
-
-    So WGAN-GP's penalty needs no formula.
-    """
+    """Count the operations of one step of `name`, by the graph of its gan_step."""
     script, params, models, draw = set_up(name, batch_size)
     step = tf.function(lambda: script.gan_step(models, draw, params))
     return count(step.get_concrete_function())
 
 
 def count(function: tf.types.experimental.ConcreteFunction) -> int:
-    """Count multiplications and additions of all convolutions and matrix products of a graph.
-
-    Args:
-        function: a concrete function; all its shapes are static.
+    """Count multiplications and additions of all convolutions and matrix products of a graph, all
+    shapes of which are static.
     """
     return sum(_operations(op) for op in _needed(function.graph) if not _zero(op))
 
 
-def _needed(graph) -> set:
+def _needed(graph) -> list:
     """Return what is executed: gradients that nobody uses are in the graph, but never run."""
-    needed = set()
-    open_ends = [tensor.op for tensor in graph.outputs]
-    open_ends += [op for op in graph.get_operations() if op.op_def.is_stateful]
-    while open_ends:
-        op = open_ends.pop()
-        if op not in needed:
-            needed.add(op)
-            open_ends += [tensor.op for tensor in op.inputs] + op.control_inputs
-    return needed
+    ends = [tensor.op.name for tensor in graph.outputs]
+    ends += [op.name for op in graph.get_operations() if op.op_def.is_stateful]
+    part = tf.compat.v1.graph_util.extract_sub_graph(graph.as_graph_def(), ends)
+    return [graph.get_operation_by_name(node.name) for node in part.node]
 
 
 def _zero(op) -> bool:

@@ -6,10 +6,9 @@ pretrained/README.md anew. Look at what it changed by git.
 
     python3 -m benchmarks.publish --spread [FILE]
 
-prints how far the scores move by chance: mean and standard deviation of each over ten draws of
-10,000 of MNIST's real training images, or of a generator's images. Those of real images are SPREAD
-in lib/scoring/table.py, which --evaluate prints. What the choice of test images does to the scores
-that look at neighbours, the last columns say: the first draw against the first and the last 5,000.
+prints mean and standard deviation of each score over ten draws of 10,000 of MNIST's real training
+images (SPREAD in lib/scoring/table.py), or of a generator's. The last columns say what the choice of
+test images does to scores of neighbours: the first draw against the first and the last 5,000.
 """
 
 import argparse

@@ -5,7 +5,6 @@ see the same machine; figures are medians over the rounds, ratios medians of the
 within a round.
 """
 
-import argparse
 import os
 import platform
 import sys
@@ -16,7 +15,7 @@ from statistics import median
 
 from benchmarks import contenders, flops
 from benchmarks.tables import markdown
-from lib.program.flags import OneLineParser, whole_number
+from lib.program.flags import OneLineParser, number
 from lib.program.main import has_bfloat16
 from lib.training.folder import processor
 
@@ -29,19 +28,14 @@ TURN_SECONDS = 1.0
 
 
 class Racer(contenders.Contender):
-    """A contender that is past its first step, and takes turns.
-
-    Attributes:
-        first: seconds from the start of the process to its first finished step.
-        seconds: of a step, one figure a turn.
-    """
+    """A contender that is past its first step, and takes turns."""
 
     def __init__(self, *words):
         started = time.perf_counter()
         super().__init__(*words)
         self.answer()
-        self.first = time.perf_counter() - started
-        self.seconds = []
+        self.first = time.perf_counter() - started  # seconds to the end of the first step
+        self.seconds = []  # of a step, one figure a turn
         self.ask(2)  # past what is made once
         self.steps = max(1, round(TURN_SECONDS / float(self.answer())))
 
@@ -57,8 +51,8 @@ def race(entries: dict[str, tuple], rounds: int) -> dict[str, Racer]:
     for label, words in entries.items():
         print(f"  starting {label}", file=sys.stderr)
         field[label] = Racer(*words)
-    for number in range(rounds):
-        for contender in list(field.values())[:: 1 if number % 2 else -1]:
+    for turn in range(rounds):
+        for contender in list(field.values())[:: 1 if turn % 2 else -1]:
             contender.turn()
     contenders.close(field.values())
     return field
@@ -82,25 +76,18 @@ def rows(name: str, batch_size: int, rounds: int) -> list[list]:
             entries[f"PyTorch {variant}, {precision}"] = words
     field = race(entries, rounds)
     operations = flops.of_step(name, batch_size)
-    print(f"{name}: {operations / 1e9:.1f} GFLOP a step", flush=True)
+    peaks = [field.pop(f"matmul, {precision}") for precision in PRECISIONS]
     result = []
     for label, contender in field.items():
-        milliseconds = f"{1e3 * median(contender.seconds):.4g}"
-        if label.startswith("matmul"):
-            speed = PRODUCT / median(contender.seconds) / 1e9
-            print(f"  {label}: {speed:.0f} GFLOP/s", flush=True)
-            continue
-        peak = field["matmul, " + PRECISIONS["bfloat16" in label]]
-        share = operations / PRODUCT / ratio(contender, peak)
+        seconds = median(contender.seconds)
+        share = operations / PRODUCT / ratio(contender, peaks["bfloat16" in label])
         to_ours = f"{ratio(contender, field['ours, float32']):.2f}"
-        result.append(
-            [name, label, milliseconds, to_ours, f"{share:.0%}", f"{contender.first:.1f}"]
-        )
+        cells = [f"{1e3 * seconds:.4g}", to_ours, f"{share:.0%}", f"{contender.first:.1f}"]
+        result.append([name, label, *cells])
     return result
 
 
 def machine() -> str:
-    """Return the machine, the versions and the seed."""
     versions = [f"{name} {version(name)}" for name in PACKAGES if find_spec(name)]
     return (
         f"{os.cpu_count()} cores of {processor()}, {platform.system()}, "
@@ -108,24 +95,20 @@ def machine() -> str:
     )
 
 
-def compare(args: argparse.Namespace) -> None:
-    """Measure, and print the table."""
+def main() -> None:
+    """Read the flags, measure, and print the table."""
+    parser = OneLineParser(__doc__)
+    add = parser.add_argument
+    add("--gans", nargs="+", choices=GANS, default=GANS)
+    add("--batch-size", type=number(1, 4096), default=64, help="64")
+    add("--rounds", type=number(1), default=7, help="turns of each contender (7)")
+    args = parser.parse_args()
     print(f"{machine()}, {args.rounds} rounds, batches of {args.batch_size}")
     if not find_spec("torch"):
         print("PyTorch is left out: pip install torch==2.13.0 brings it in")
     found = [row for name in args.gans for row in rows(name, args.batch_size, args.rounds)]
     heads = ["GAN", "contender", "ms a step", "time to ours, float32", "share of matmul's speed"]
     print(f"\n{markdown([*heads, 'first step, s'], found, left=2)}")
-
-
-def main() -> None:
-    """Read the flags, and compare."""
-    parser = OneLineParser(__doc__)
-    add = parser.add_argument
-    add("--gans", nargs="+", choices=GANS, default=GANS)
-    add("--batch-size", type=whole_number(1, 4096), default=64, help="64")
-    add("--rounds", type=whole_number(1), default=7, help="turns of each contender (7)")
-    compare(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -21,11 +21,10 @@ class Handed:
     """Hands out batches drawn before, each kind in order."""
 
     def __init__(self, batch_size: int, batches: dict[str, list]):
-        self.batch_size, self.rng = batch_size, self
-        self.batches = {kind: iter(those) for kind, those in batches.items()}
+        self.batch_size, self.batches, self.rng = batch_size, batches, self
 
     def __getattr__(self, kind):
-        return lambda *_: next(self.batches[kind])
+        return lambda *_: self.batches[kind].pop(0)
 
 
 def channels_last(batch: torch.Tensor) -> tf.Tensor:
@@ -33,14 +32,11 @@ def channels_last(batch: torch.Tensor) -> tf.Tensor:
 
 
 def compare(name: str, steps=2, batch_size=2, seed=1, epsilon=1e-4) -> dict[str, float]:
-    """Take steps on both sides.
-
-    Args:
-        epsilon: of RMSprop and Adam.
+    """Take steps on both sides, with RMSprop's and Adam's epsilon as given.
 
     Returns:
-        For "generator" and "discriminator" the distance between the ends, a share of the distance
-        moved.
+        The distance between the ends as a share of the distance moved, for "generator" and
+        "discriminator".
     """
     script, params, models, _ = set_up(name, batch_size, seed)
     rng = np.random.default_rng(seed)

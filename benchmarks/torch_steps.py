@@ -11,6 +11,7 @@ steps. torch_compare.py compares a step with the script's.
 import argparse
 import csv
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +49,9 @@ class ConvTranspose(nn.ConvTranspose2d):
 class Generator(nn.Module):
     """`gan.generator`: noise, labels and codes to float32 images (N, 1, 28, 28) in [0, 1]."""
 
-    def __init__(self, inputs: int):
+    def __init__(self, inputs: int, bfloat16: bool):
         super().__init__()
+        self.bfloat16 = bfloat16
         self.dense = nn.Linear(inputs, 7 * 7 * 128)
         modules, width = [], 128
         for filters, stride in ((128, 2), (64, 2), (32, 1), (1, 1)):
@@ -59,15 +61,18 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(*modules)
 
     def forward(self, *inputs):
-        x = self.dense(torch.cat(inputs, dim=1)).view(-1, 7, 7, 128)
-        return torch.sigmoid(self.layers(x.permute(0, 3, 1, 2)).float())
+        x = torch.cat(inputs, dim=1)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16):
+            x = self.layers(self.dense(x).view(-1, 7, 7, 128).permute(0, 3, 1, 2))
+        return torch.sigmoid(x.float())
 
 
 class Discriminator(nn.Module):
     """`gan.discriminator`: images, and CGAN's labels, to a float32 (N, width) of logits a head."""
 
-    def __init__(self, labels: int, heads: tuple[int, ...]):
+    def __init__(self, labels: int, heads: tuple[int, ...], bfloat16: bool):
         super().__init__()
+        self.bfloat16 = bfloat16
         self.labels = nn.Linear(labels, 28 * 28) if labels else None
         modules, width = [], 2 if labels else 1
         for filters, stride in ((32, 2), (64, 2), (128, 2), (256, 1)):
@@ -79,12 +84,13 @@ class Discriminator(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(128, head) for head in heads)
 
     def forward(self, x, labels=None):
-        if self.labels:
-            x = torch.cat([x, self.labels(labels).view(-1, 1, 28, 28)], dim=1)
-        x = self.layers(x).permute(0, 2, 3, 1).flatten(1)
-        shared = self.shared(x).float()
-        with torch.autocast(x.device.type, enabled=False):  # heads are float32 in every precision
-            return [self.source(x.float()), *(head(shared) for head in self.heads)]
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16):
+            if self.labels:
+                x = torch.cat([x, self.labels(labels).view(-1, 1, 28, 28)], dim=1)
+            x = self.layers(x).permute(0, 2, 3, 1).flatten(1)
+            shared = self.shared(x).float()
+        # heads are float32 in every precision
+        return [self.source(x.float()), *(head(shared) for head in self.heads)]
 
 
 class Draw:
@@ -118,22 +124,18 @@ class Draw:
 
 
 class Twin:
-    """A GAN with its optimizers.
+    """A GAN of GANS with its optimizers, its first weights drawn as Keras's GlorotUniform draws them.
 
-    Args:
-        name: one of GANS.
-        seed: of the first weights, as Keras's GlorotUniform draws them.
-        precision: float32 or bfloat16, which is Keras's mixed_bfloat16.
-        device: cpu or cuda.
-        epsilon: of RMSprop and Adam.
-        compiled: by torch.compile; not WGAN-GP's penalty, the gradient of a gradient.
+    `compiled` is by torch.compile, but for WGAN-GP's penalty, the gradient of a gradient.
     """
 
     def __init__(self, name, seed, precision="float32", device="cpu", epsilon=1e-7, compiled=False):
         self.name, self.epsilon, self.optimizers = name, epsilon, {}
         widths = CONDITIONS.get(name, ())
-        self.generator = Generator(LATENT + sum(widths))
-        self.discriminator = Discriminator(*((10, ()) if name == "cgan" else (0, widths)))
+        bfloat16 = precision == "bfloat16"  # Keras's mixed_bfloat16
+        self.generator = Generator(LATENT + sum(widths), bfloat16)
+        labels, heads = (10, ()) if name == "cgan" else (0, widths)
+        self.discriminator = Discriminator(labels, heads, bfloat16)
         nets = self.discriminator, self.generator
         rng = torch.Generator().manual_seed(seed)  # the same weights on every device
         for net, rate in zip(nets, RATES.get(name, (2e-4, 1e-4)), strict=True):
@@ -143,21 +145,16 @@ class Twin:
                 elif key.endswith("bias"):
                     nn.init.zeros_(weight)
             net.to(device, memory_format=torch.channels_last)
-            settings = {"lr": rate, "eps": epsilon, "foreach": True}
-            if name == "wgan-gp":
-                optimizer = torch.optim.Adam(net.parameters(), betas=(0.0, 0.9), **settings)
-            else:
-                optimizer = torch.optim.RMSprop(net.parameters(), alpha=0.9, **settings)
-            self.optimizers[net] = optimizer
+            if compiled:
+                net.compile()
+            adam = partial(torch.optim.Adam, betas=(0.0, 0.9))
+            rule = adam if name == "wgan-gp" else partial(torch.optim.RMSprop, alpha=0.9)
+            self.optimizers[net] = rule(net.parameters(), rate, eps=epsilon, foreach=True)
         self.updates = dict.fromkeys(nets, 0)
-        self.autocast = torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16")
-        self.judge_by, self.draw_by = map(torch.compile, nets) if compiled else nets
 
     def step(self, draw) -> torch.Tensor:
-        """Take a step as the script does; return the losses of discriminator and generator, (2,).
-
-        Args:
-            draw: a Draw, or whatever has its functions.
+        """Take a step as the script does, with batches of `draw`, a Draw or the like; return the
+        losses of discriminator and generator, (2,).
         """
         losses = []
         for _ in range(N_CRITIC if self.name in RATES else 1):
@@ -167,12 +164,10 @@ class Twin:
                     for weight in self.discriminator.parameters():
                         weight.clamp_(-CLIP, CLIP)
         self.discriminator.requires_grad_(False)
-        conditions = self.conditions(draw)
-        images = self.draw(draw.noise(), conditions, training=True)
-        if self.name in RATES:
-            loss = -self.score(images)
-        else:
-            loss = self.loss(images, torch.ones_like(images[:, 0, 0, :1]), conditions)
+        _, *conditions = inputs = self.inputs(draw)
+        images = self.generator.train()(*inputs)
+        source = torch.ones_like(images[:, 0, 0, :1])
+        loss = -self.score(images) if self.name in RATES else self.loss(images, source, conditions)
         loss = self.update(self.generator, loss)
         self.discriminator.requires_grad_(True)
         return torch.stack([torch.stack(losses).mean(), loss])
@@ -191,9 +186,9 @@ class Twin:
         """Yield what the discriminator minimizes, each after the update by the one before."""
         labelled = self.name in ("cgan", "acgan")
         real, *labels = draw.labelled_images() if labelled else [draw.images()]
-        conditions = self.conditions(draw)
+        _, *conditions = inputs = self.inputs(draw)
         with torch.no_grad():  # by moving averages, but for WGAN-GP's
-            fake = self.draw(draw.noise(), conditions, training=self.name == "wgan-gp")
+            fake = self.generator.train(self.name == "wgan-gp")(*inputs)
         both = torch.cat([real, fake])
         if self.name == "wgan":
             yield -self.score(real)
@@ -201,11 +196,10 @@ class Twin:
         elif self.name == "wgan-gp":
             epsilon = draw.uniform(1, 1, 1)
             between = (epsilon * real + (1 - epsilon) * fake).requires_grad_()
-            with self.autocast:
-                scores = self.discriminator(between)[0].sum()
+            scores = self.discriminator.forward(between)[0].sum()  # not compiled
             (slopes,) = torch.autograd.grad(scores, between, create_graph=True)
             penalty = (slopes.flatten(1).norm(dim=1) - 1).square().mean()
-            of_real, of_fake = self.judge(both)[0].chunk(2)
+            of_real, of_fake = self.discriminator(both)[0].chunk(2)
             yield of_fake.mean() - of_real.mean() + PENALTY_WEIGHT * penalty
         else:
             source = torch.ones_like(real[:, 0, 0, :1])
@@ -218,33 +212,25 @@ class Twin:
 
         `conditions` are those of all images or of the last ones; the mean is of all, as Keras's.
         """
-        score, *heads = self.judge(images, *(conditions if self.name == "cgan" else []))
+        score, *heads = self.discriminator(images, *(conditions if self.name == "cgan" else []))
         error = F.mse_loss if self.name == "lsgan" else F.binary_cross_entropy_with_logits
         loss = error(score, source)
         for head, wanted in zip(heads, conditions, strict=bool(heads)):
             share, head = len(wanted) / len(head), head[-len(wanted) :]
             if head.shape[1] > 1:
-                loss = loss + share * F.cross_entropy(head, wanted)
+                loss += share * F.cross_entropy(head, wanted)
             else:
-                loss = loss + share * CODE_WEIGHT * F.mse_loss(torch.sigmoid(head), wanted)
+                loss += share * CODE_WEIGHT * F.mse_loss(torch.sigmoid(head), wanted)
         return loss
 
-    def conditions(self, draw) -> list[torch.Tensor]:
+    def inputs(self, draw) -> list[torch.Tensor]:
+        """Return noise, and what else the generator takes."""
         if self.name == "infogan":
-            return draw.codes()
-        return [draw.labels()] if self.name in CONDITIONS else []
-
-    def draw(self, noise, conditions=(), training=False) -> torch.Tensor:
-        self.generator.train(training)
-        with self.autocast:
-            return self.draw_by(noise, *conditions)
-
-    def judge(self, *inputs) -> list[torch.Tensor]:
-        with self.autocast:
-            return self.judge_by(*inputs)
+            return [draw.noise(), *draw.codes()]
+        return [draw.noise(), draw.labels()] if self.name in CONDITIONS else [draw.noise()]
 
     def score(self, images) -> torch.Tensor:
-        return self.judge(images)[0].mean()
+        return self.discriminator(images)[0].mean()
 
 
 def keras_weights(net: nn.Module) -> list[torch.Tensor]:
@@ -256,9 +242,8 @@ def keras_weights(net: nn.Module) -> list[torch.Tensor]:
 
 def train(args: argparse.Namespace) -> None:
     """Train all seeds, and write their files."""
-    folder = Path(args.output_dir)
-    folder.mkdir(parents=True)  # another run isn't replaced
-    with open(folder / "losses.csv", "w", newline="") as file:
+    args.output_dir.mkdir(parents=True)  # another run isn't replaced
+    with open(args.output_dir / "losses.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["seed", "step", "discriminator_loss", "adversarial_loss"])
         for seed in range(args.first_seed, args.first_seed + args.seeds):
@@ -271,7 +256,7 @@ def train(args: argparse.Namespace) -> None:
                     file.flush()
                     losses = 0
             weights = [weight.cpu().numpy() for weight in keras_weights(twin.generator)]
-            np.savez(folder / f"generator_{seed}.npz", *weights)
+            np.savez(args.output_dir / f"generator_{seed}.npz", *weights)
 
 
 def main() -> None:
@@ -285,7 +270,7 @@ def main() -> None:
     add("--batch-size", type=int, default=64, help="64")
     add("--precision", choices=("float32", "bfloat16"), default="float32", help="float32")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--output-dir", default="torch_run", help="a new folder (torch_run)")
+    add("--output-dir", type=Path, default="wgan_torch", help="a new folder (wgan_torch)")
     train(parser.parse_args())
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib import images
-from lib.images import MAX_BYTES, MAX_SIDE  # noqa: F401  (lib.gan has them from here)
+from lib.images import MAX_SIDE
 from lib.pictures import to_uint8
 from lib.plumbing.errors import UserError
 from lib.plumbing.tf import tf
@@ -76,23 +76,24 @@ class Dataset(NamedTuple):
         return self.source or "MNIST"
 
     @property
+    def names(self) -> list[str]:
+        """What each label is called."""
+        return [str(name) for name in self.classes or range(self.num_labels)]
+
+    @property
     def description(self) -> str:
         """How many images of what size and colour these are, and of which classes."""
-        told = f"{len(self.x_train):,} images of {self.name}, "
-        told += (
-            f"{self.image_size} x {self.image_size} in {'grey' if self.channels == 1 else 'colour'}"
-        )
+        colour = "grey" if self.channels == 1 else "colour"
+        size = f"{self.image_size} x {self.image_size}"
+        told = f"{len(self.x_train):,} images of {self.name}, {size} in {colour}"
         if self.y_train is None:
             return told
-        counts = self.y_train.sum(axis=0).astype(int)
-        told += f", {len(counts)} classes of {counts.min():,} to {counts.max():,}"
-        if len(counts) <= 20:
-            told += (
-                f" ({', '.join(f'{c} {n:,}' for c, n in zip(self.classes, counts, strict=True))})"
-            )
-        elif counts.min() < counts.mean() / 10:
-            told += f" (the rarest is {self.classes[counts.argmin()]})"
-        return told
+        names, counts = self.names, self.y_train.sum(axis=0).astype(int)
+        rare = f" ({names[counts.argmin()]})" if counts.min() < counts.mean() / 10 else ""
+        told += f", {len(names)} classes of {counts.min():,}{rare} to {counts.max():,}"
+        if len(names) > 20:
+            return told
+        return f"{told}: {', '.join(f'{n} {c:,}' for n, c in zip(names, counts, strict=True))}"
 
     @property
     def label_word(self) -> str:
@@ -129,12 +130,9 @@ def dataset(
     low, high = x_train.min(), x_train.max()
     unit = 255 if x_train.dtype == np.uint8 else 1
     if low == high or high / unit < DARK:
-        print(
-            f"warning: {source} is nearly black or all one grey, from {low / unit:.2f} to "
-            f"{high / unit:.2f} of white: if {high:g} is white, give np.interp(x_train, (0, {high:g}"
-            "), (0, 1))",
-            flush=True,
-        )
+        seen = f"{low / unit:.2f} to {high / unit:.2f} of white"
+        give = f": if {high:g} is white, give {rescaled(0, high)}" if high else ""
+        print(f"warning: {source} is nearly black or all one grey, {seen}{give}", flush=True)
     if y_train is None:
         return Dataset(x_train, None, [], source)
     classes, columns = checked_labels(np.asarray(y_train), len(x_train))
@@ -147,36 +145,33 @@ def checked_images(x: np.ndarray, image_size: int | None, grey: bool) -> np.ndar
     found = f"x_train is {x.dtype} {x.shape}"
     if not len(x):
         raise UserError(f"{found}: there are no images in it")
-    if x.ndim == 3:
+    axes = x.ndim
+    if axes == 3:
         x = x[..., np.newaxis]
-    if x.ndim == 4 and x.shape[3] not in (1, 3, 4) and x.shape[1] in (1, 3, 4):
-        raise UserError(f"{found}, channels first: give x_train.transpose(0, 2, 3, 1)")
-    if x.ndim == 2 and x.shape[1] >= 16 and (side := math.isqrt(x.shape[1])) ** 2 == x.shape[1]:
-        raise UserError(f"{found}, flat: give x_train.reshape(-1, {side}, {side})")
     if x.ndim != 4 or x.shape[3] not in (1, 3, 4):
+        give, side = "", math.isqrt(x.shape[1]) if x.ndim == 2 else 0
+        if x.ndim == 4 and x.shape[1] in (1, 3, 4):  # channels first
+            give = ": give x_train.transpose(0, 2, 3, 1)"
+        elif x.ndim == 2 and side**2 == x.shape[1] != len(x):  # flat
+            give = f": give x_train.reshape(-1, {side}, {side})"
         raise UserError(
-            f"{found}: it must be (N, side, side), (N, side, side, 1) or (N, side, side, 3)"
+            f"{found}: it must be (N, side, side), (N, side, side, 1) or (N, side, side, 3){give}"
         )
     count, height, width, channels = x.shape
     if not image_size and height == width and height % 4 and height < MAX_SIDE:
         before, after = -height % 4 // 2, (-height % 4 + 1) // 2
-        pad = ", ".join(2 * [f"({before}, {after})"] + (len(found.split(",")) - 3) * ["(0, 0)"])
+        pad = ", ".join(["(0, 0)", *2 * [f"({before}, {after})"], "(0, 0)"][:axes])
         raise UserError(
             f"{found}: the side must be divisible by 4: add --image-size="
-            f"{images.usual_side(height)}, or give np.pad(x_train, ((0, 0), {pad}), 'edge')"
+            f"{images.usual_side(height)}, or give np.pad(x_train, ({pad}), 'edge')"
         )
     x = in_range(x, found)
-    if (
-        (grey and channels > 1)
-        or channels == 4
-        or image_size not in (None, height, width)
-        or (image_size and height != width)
-    ):
-        images.check_size(count, *(image_size or height, image_size or width), channels, found)
-        few = grey or channels == 1
-        x = x if x.dtype == np.uint8 else to_uint8(x)
+    side = image_size or height
+    if (height, width) != (side, side) or (grey and channels > 1) or channels == 4:
+        images.check_size(count, side, image_size or width, channels, f"{found} of")
+        x, grey = x if x.dtype == np.uint8 else to_uint8(x), grey or channels == 1
         x = x[..., 0] if channels == 1 else x
-        x = np.stack([images.fitted(Image.fromarray(pixels), image_size, few) for pixels in x])
+        x = np.stack([images.fitted(Image.fromarray(pixels), image_size, grey) for pixels in x])
     images.check_size(*x.shape, f"{found} of")
     return x
 
@@ -199,8 +194,9 @@ def in_range(x: np.ndarray, found: str) -> np.ndarray:
             return x.astype(np.float32).clip(0, 1)
     elif low >= 0 and high <= 255:
         return x.astype(np.uint8) * np.uint8(255 if high <= 1 else 1)
-    fits = [(low, high), *((b, w) for b, w in RANGES if b <= low and high <= w)]
-    likely = next((r for r in RANGES if is_filled(*r, low, high)), fits[0])
+    own = min(low, 0.0), max(high, 0.0)
+    fits = [own, *((b, w) for b, w in RANGES if b <= low and high <= w)]
+    likely = next((r for r in RANGES if is_filled(*r, *own)), own)
     other = next((r for r in fits if r != likely), RANGES[0])
     raise UserError(
         f"{found}, from {low:.6g} to {high:.6g}: floats must be from 0 to 1, whole numbers from 0 "

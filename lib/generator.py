@@ -275,7 +275,7 @@ def check_range(model: keras.Model, image_range: tuple[float, float]) -> None:
     """Raise a UserError where a model's last activation can't reach black and white."""
     if activation := last_activation(model):
         values = activation(tf.linspace([-50.0], [50.0], 101, axis=1))
-        reached = float(tf.reduce_min(values)), float(tf.reduce_max(values))
+        reached = [round(float(end(values)), 3) for end in (tf.reduce_min, tf.reduce_max)]
         if reached[0] > image_range[0] + 0.01 or reached[1] < image_range[1] - 0.01:
             raise UserError(
                 f"the generator's {activation.__name__} draws in [{reached[0]:g}, {reached[1]:g}], "
@@ -401,7 +401,7 @@ def without_defaults(node):
     node = {key: without_defaults(value) for key, value in node.items()}
     if isinstance(node.get("config"), dict) and not is_registered({"class_name": None} | node):
         kind = keras_class(node) if "class_name" in node else None
-        defaults = signature(kind).parameters if kind else {}
+        defaults = signature(kind.__init__).parameters if kind else {}
         node["config"] = {
             name: value
             for name, value in node["config"].items()
@@ -431,7 +431,10 @@ def modern(node):
         config["batch_shape"] = config["batch_input_shape"]
     if kind is keras.layers.BatchNormalization and isinstance(config.get("axis"), list):
         (config["axis"],) = config["axis"]
-    known = signature(kind).parameters.keys() | signature(keras.layers.Layer).parameters.keys()
+    known = (
+        signature(kind.__init__).parameters.keys()
+        | signature(keras.layers.Layer.__init__).parameters.keys()
+    )
     config = {name: value for name, value in config.items() if name in known}
     return node | {"module": f"keras.{kind.__module__.split('.')[2]}", "config": config}
 

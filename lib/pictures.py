@@ -60,13 +60,10 @@ def encode(images: np.ndarray) -> bytes:
 def draw_dataset(dataset, cols: int = 12, max_classes: int = 20) -> bytes:
     """Encode as a PNG what a run trains on: a row of each class, or images from all over it."""
     x, y = dataset.x_train, dataset.y_train
-    everywhere = np.arange(len(x))
-    rows = (
-        {"": everywhere}
-        if y is None
-        else dict(zip(dataset.classes, map(np.flatnonzero, y.T), strict=False))
-    )
-    rows = {name: row for name, row in [*rows.items()][:max_classes] if len(row)}
+    rows = {"": np.arange(len(x))}
+    if y is not None:
+        rows = dict(zip(dataset.names, map(np.flatnonzero, y.T), strict=True))
+        rows = {name: row for name, row in [*rows.items()][:max_classes] if len(row)}
     count = cols * cols if y is None else cols
     chosen = [row[np.linspace(0, len(row) - 1, count).astype(int)] for row in rows.values()]
     pixels = x[np.concatenate(chosen)] / np.float32(255 if x.dtype == np.uint8 else 1)
@@ -76,7 +73,7 @@ def draw_dataset(dataset, cols: int = 12, max_classes: int = 20) -> bytes:
     axes.imshow(grid, cmap="gray", vmin=0, vmax=1)
     axes.set_xticks([])
     middles = (x.shape[1] + GAP) * (np.arange(len(rows)) + 0.5)
-    axes.set_yticks(middles, [*map(str, rows)], parse_math=False)
+    axes.set_yticks(middles, rows, parse_math=False)
     axes.tick_params(length=0)
     buffer = io.BytesIO()
     figure.savefig(buffer)

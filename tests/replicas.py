@@ -10,11 +10,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from lib import data, gan, keras2
+from lib import data, gan
 from lib.plumbing.errors import UserError
 from lib.program.flags import Parser
 from lib.program.main import main
 from lib.training import distribute
+from lib.training.step import prepare
 
 import helpers
 import numpy as np
@@ -34,8 +35,9 @@ def train_discriminator(devices, name, words, x, y, steps):
     keras.utils.set_random_seed(1)
     module = script(name)
     with strategy.scope():
-        models = module.build_models(module.parser.parse_args(words), data.dataset(x))
-        keras2.build_for_training(*models[1:])
+        params, dataset = module.parser.parse_args(words), data.dataset(x)
+        models = module.build_models(params, dataset)
+        prepare(models, data.Sampler(params, dataset))
     model = models[1]
 
     def state():

@@ -1,14 +1,13 @@
 """WGAN-GP and InfoGAN: what their steps compute, and how an InfoGAN is drawn from."""
 
 from lib import data, gan
-from lib.pictures import image_grid
+from lib.generator import Generator
 from lib.plumbing.errors import UserError
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import main, script
-from lib.sampling.load import load
 from tensorflow import keras
 
 wgan_gp, infogan = script("wgan-gp"), script("infogan")
@@ -107,18 +106,17 @@ def test_the_generator_learns_through_q(models):
 def test_category_and_codes(tmp_path, monkeypatch, capsys, models):
     """Draws a trained InfoGAN by category and codes; its grid sweeps the codes otherwise."""
     (generator, _, _), _, _ = models
-    noise, labels, *codes = data.sample_inputs(generator, 16, 3, seed=1, codes=(None, None))
-    assert (noise.numpy() == noise.numpy()[0]).all()
-    assert (labels.numpy().argmax(axis=1) == 3).all()
+    described = Generator(generator)
+    noise, labels, *codes = described.inputs(16, 1, 3, layout="sweep")
+    assert (noise == noise[0]).all()
+    assert (labels.argmax(axis=1) == 3).all()
     np.testing.assert_allclose(codes[0].reshape(4, 4), [np.linspace(0, 1, 4)] * 4)
     np.testing.assert_allclose(codes[1].reshape(4, 4).T, [np.linspace(0, 1, 4)] * 4)
-    noise, _, *codes = data.sample_inputs(generator, 16, None, seed=1, codes=(0.25, 1.0))
-    assert len(np.unique(noise.numpy()[:, 0])) == 16
+    noise, _, *codes = described.inputs(16, 1, codes=(0.25, 1.0), layout="sweep")
+    assert len(np.unique(noise[:, 0])) == 16
     assert [np.unique(code).tolist() for code in codes] == [[0.25], [1.0]]
-    noise, _, *codes = data.sample_inputs(
-        generator, 16, None, seed=1, interpolate=True, codes=(None, 1.0)
-    )
-    assert len(np.unique(noise.numpy()[:, 0])) == 16
+    noise, _, *codes = described.inputs(16, 1, codes=(None, 1.0), layout="walk")
+    assert len(np.unique(noise[:, 0])) == 16
     assert [np.unique(code).tolist() for code in codes] == [[0.5], [1.0]]
     path = gan.plot_images(
         generator, noise, labels, codes, step=1, model_name=str(tmp_path / "drawn")
@@ -138,18 +136,7 @@ def test_category_and_codes(tmp_path, monkeypatch, capsys, models):
     assert main("acgan", [*command[2:], "--digit=3"], monkeypatch) == 2
     assert "sample from it with infogan-mnist.py" in capsys.readouterr().err
     assert main("infogan", [*command[2:], "--code1=2"], monkeypatch) == 2
-    assert len(load("infogan_mnist.h5")[1].widths) == 4
-
-
-def test_grids_of_a_run():
-    """Each grid changes one thing along its columns."""
-    grids = data.code_grids(np.zeros((10, 6), np.float32), 10)
-    assert image_grid(np.zeros((len(grids["code1"][0]), 4, 4, 1))).shape == (62, 62)
-    _, category, (code1, code2) = grids["category"]
-    assert category[:10].argmax(axis=1).tolist() == [*range(10)]
-    _, category, (code1, code2) = grids["code2"]
-    assert (category[:10].argmax(axis=1) == 0).all()
-    assert (np.unique(code1), code2[9, 0]) == (0.5, 1)
+    assert Generator.load("infogan_mnist.h5").num_codes == 2
 
 
 def test_no_category():

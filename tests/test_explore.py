@@ -16,41 +16,45 @@ from tensorflow import keras
 from tensorflow.keras import layers
 
 SIZE, SIDE = 12, 8  # of the noise, and of the images
-OWL = [*"abcdefgh", "snow owl/2", "j"]  # classes
-
-
-def toy(kind: str) -> Generator:
-    """Return a generator of images of which the first layer hides, or is the chapter's."""
-    keras.utils.set_random_seed(4)
-    noise, labels, code = keras.Input((SIZE,)), keras.Input((10,)), keras.Input((1,))
-    if kind == "chapter":
-        model = gan.generator(noise, SIDE, labels=labels, codes=[code, keras.Input((1,))])
-        *_, last = [layer for layer in model.layers if layer.weights]
-        last.kernel.assign(50 * last.kernel)  # untrained, all pixels would be nearly the same grey
-        return Generator(model)
-    colours = [layers.Dense(SIDE * SIDE * 3, "tanh"), layers.Reshape((SIDE, SIDE, 3))]
-    if kind == "nested":
-        inner = [keras.Input((SIZE,)), layers.BatchNormalization(), layers.Dense(16, name="first")]
-        model = keras.Sequential([keras.Input((SIZE,)), keras.Sequential(inner), *colours])
-        return Generator(model, noise="normal")
-    if kind == "labels first":
-        first = layers.SpectralNormalization(layers.Dense(16, name="first"))
-        x = layers.Concatenate()([layers.Dense(20)(labels), first(0.5 * noise)])
-    elif kind == "convolution":
-        x = layers.Reshape((1, 1, SIZE))(noise)
-        x = layers.Conv2DTranspose(16, 4, name="first")(x)
-        x = layers.Concatenate()([layers.Flatten()(x), labels])
-    for layer in colours:
-        x = layer(x)
-    return Generator(keras.Model([noise, labels], x), OWL, "owls", image_range=(-1, 1))
-
-
-KINDS = "chapter", "nested", "labels first", "convolution"
+CLASSES = [*"abcdefgh", "Snow owl/2", "j"]
 
 
 @pytest.fixture
 def generator(request):
-    return toy(getattr(request, "param", "chapter"))
+    """Build the chapter's generator with codes, or one whose first layer isn't where it was."""
+    kind = getattr(request, "param", "chapter")
+    keras.utils.set_random_seed(4)
+    noise, labels = keras.Input((SIZE,)), keras.Input((10,))
+    if kind == "chapter":
+        codes = [keras.Input((1,)), keras.Input((1,))]
+        model = gan.generator(noise, SIDE, labels=labels, codes=codes)
+        first, *_, last = [layer for layer in model.layers if hasattr(layer, "kernel")]
+        last.kernel.assign(50 * last.kernel)  # untrained, all pixels would be nearly the same grey
+        made = Generator(model)
+    else:
+        colours = [layers.Dense(SIDE * SIDE * 3, "tanh"), layers.Reshape((SIDE, SIDE, 3))]
+        first = layers.Dense(16)
+        if kind == "nested":
+            inner = keras.Sequential([keras.Input((SIZE,)), layers.Rescaling(2), first])
+            model = keras.Sequential([keras.Input((SIZE,)), inner, *colours])
+            made = Generator(model, noise="normal", image_range=(-1, 1))
+        elif kind == "labels first":
+            x = layers.SpectralNormalization(first)(noise)
+            x = layers.Concatenate()([layers.Dense(20)(labels), x])
+        else:
+            first = layers.Conv2DTranspose(16, 4)
+            x = layers.Flatten()(first(layers.Reshape((1, 1, SIZE))(noise)))
+            x = layers.Concatenate()([x, labels])
+        if kind != "nested":
+            image = colours[1](colours[0](x))
+            model = keras.Model([noise, labels], image)
+            made = Generator(model, CLASSES, "own data", image_range=(-1, 1))
+    made.first = first
+    return made
+
+
+KINDS = "chapter", "nested", "labels first", "convolution"
+each_kind = pytest.mark.parametrize("generator", KINDS, indirect=True)
 
 
 @pytest.fixture
@@ -91,20 +95,14 @@ def check_screen(explorer, noise, label=0, codes=(0.5, 0.5), chosen=0):
     np.testing.assert_allclose(tiles, images, atol=2)
 
 
-@pytest.mark.parametrize("generator", KINDS, indirect=True)
+@each_kind
 def test_directions_change_the_first_layer_most(generator):
     directions = explore.latent_directions(generator, 8)
     np.testing.assert_allclose(directions @ directions.T, np.eye(8), atol=1e-5)
-    found = {layer.name: layer for layer in generator.model._flatten_layers()}
-    first = found.get("first") or next(
-        layer for layer in generator.model.layers if isinstance(layer, layers.Dense)
-    )
-    kernel = first.kernel.numpy()
-    matrix = np.moveaxis(kernel, -1, 0) if kernel.ndim == 4 else kernel
-    matrix = matrix.reshape(len(matrix), -1)[:SIZE]
-    strengths = np.linalg.norm(directions @ matrix, axis=1)
-    ratio = strengths / np.linalg.svd(matrix, compute_uv=False)[:8]
-    np.testing.assert_allclose(ratio, 1, rtol=1e-4)
+    kernel = generator.first.kernel.numpy()
+    kernel = kernel.transpose(3, 0, 1, 2).reshape(SIZE, -1) if kernel.ndim == 4 else kernel[:SIZE]
+    changes = np.linalg.norm(directions @ kernel, axis=1)
+    np.testing.assert_allclose(changes, np.linalg.svd(kernel, compute_uv=False)[:8], rtol=1e-4)
 
 
 def test_a_network_without_such_a_layer(tmp_path):
@@ -114,21 +112,21 @@ def test_a_network_without_such_a_layer(tmp_path):
         explore.latent_directions(Generator(keras.Model(noise, image)), 8)
 
 
-@pytest.mark.parametrize("generator", KINDS, indirect=True)
+@each_kind
 def test_play(explorer, generator, tmp_path):
-    noise, codes, sliders = explorer.noise, [0.5, 0.5], explorer.sliders
+    noise, first, codes = explorer.noise, generator.num_codes, [0.5, 0.5]
     check_screen(explorer, noise)
-    start = len(codes) if generator.num_codes else 0
-    deviation = 1 if generator.noise == "normal" else 3**-0.5
-    for index, end, sign in (start + 1, 0.8, 1), (start + 5, 0.1, -1):
-        mouse(sliders[index].ax, (0.5, 0.5), (end, 0.5))
-        assert 1.5 < sign * sliders[index].val < 3
-        directions = explore.latent_directions(generator, 8)
-        noise = noise + deviation * sliders[index].val * directions[index - start]
+    directions = explore.latent_directions(generator, 8)
+    for index, end, sign in (1, 0.8, 1), (5, 0.1, -1):
+        slider = explorer.sliders[first + index]
+        mouse(slider.ax, (0.5, 0.5), (end, 0.5))
+        assert 1.5 < sign * slider.val < 3
+        deviation = 1 if generator.noise == "normal" else 3**-0.5
+        noise = noise + deviation * slider.val * directions[index]
         check_screen(explorer, noise)
     if generator.num_codes:
-        mouse(sliders[1].ax, (0.5, 0.5), (0.8, 0.5))
-        codes[1] = sliders[1].val
+        mouse(explorer.sliders[1].ax, (0.5, 0.5), (0.8, 0.5))
+        codes[1] = explorer.sliders[1].val
         assert codes[1] == pytest.approx(0.8, abs=0.02)
     label = 8 if generator.num_labels else 0
     if label:
@@ -137,24 +135,21 @@ def test_play(explorer, generator, tmp_path):
     check_screen(explorer, noise, label, codes, chosen=7)
 
     new_noise, reset, save = [button.ax for button in explorer.actions]
-    saved = tmp_path / "saved"
     for _ in range(2):
         mouse(save, (0.5, 0.5))
     word = "" if not label else "_category8" if generator.num_codes else "_classsnow_owl_2"
-    names = [
-        f"explore{word}_{number}.{kind}" for number in ("001", "002") for kind in ("npy", "png")
-    ]
-    assert sorted(path.name for path in saved.iterdir()) == names
-    inputs = np.split(np.load(saved / names[0]), [SIZE], axis=1)
-    image = generator.draw(generator.feed(inputs[0], label, inputs[1][0]))[0]
-    picture = np.asarray(Image.open(saved / names[1]), int)[::10, ::10]
+    names = [f"explore{word}_{n}.{kind}" for n in ("001", "002") for kind in ("npy", "png")]
+    assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == names
+    saved = np.load(tmp_path / "saved" / names[0])
+    image = generator.draw(generator.feed(saved[:, :SIZE], label, saved[0, SIZE:]))[0]
+    picture = np.asarray(Image.open(tmp_path / "saved" / names[1]), int)[::10, ::10]
     np.testing.assert_allclose(picture.reshape(image.shape), 255 * image, atol=1)
 
     mouse(reset, (0.5, 0.5))
     check_screen(explorer, explorer.noise, label, chosen=7)
-    before = explorer.noise
+    noise = explorer.noise
     mouse(new_noise, (0.5, 0.5))
-    assert (explorer.noise != before).all()
+    assert (explorer.noise != noise).all()
     check_screen(explorer, explorer.noise, label, chosen=7)
 
 

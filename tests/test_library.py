@@ -1,6 +1,6 @@
 """Whether docs/library.md works, and what lib promises to callers of their own."""
 
-from lib import generator_file
+from lib.generator import Generator
 
 import pytest
 from helpers import ROOT, blocks
@@ -19,8 +19,8 @@ def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
         exec(compile(block, "library.md", "exec"), names)  # noqa: S102
     assert "(16, 28, 28, 1)" in capsys.readouterr().out
     assert (tmp_path / "first" / "00003.png").exists()
-    assert generator_file.read("cats.h5").classes == ["cat", "dog"]
-    assert generator_file.read("first.h5").source == "an array"  # and isn't scored as MNIST
+    assert Generator.load("cats.h5").classes == ["cat", "dog"]
+    assert Generator.load("first.h5").source == "an array"  # and isn't scored as MNIST
     assert names["images"].shape == (16, 28, 28, 1)
     pytest.importorskip("torch", reason="all but the block on PyTorch ran")
     exec(compile(in_torch, "library.md", "exec"), names)  # noqa: S102

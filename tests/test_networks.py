@@ -148,7 +148,7 @@ def test_batch_normalization_is_that_of_keras_2():
 def adversarial():
     discriminator = gan.discriminator(image(), batch_norm=True)
     discriminator.compile("sgd", "mse")
-    model = keras2.Adversarial(generator(), discriminator)
+    model = gan.Adversarial(generator(), discriminator)
     model.compile("sgd", "mse")
     return model
 

@@ -1,13 +1,16 @@
 """Networks of one's own: whatever Keras has trains, resumes, and is drawn as it was trained."""
 
+import re
 from argparse import Namespace
 
 from lib import gan
 from lib.generator import Generator
 from lib.keras2 import RMSprop
+from lib.plumbing.errors import UserError
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorflow import keras
 
 L = keras.layers
@@ -109,13 +112,12 @@ DISCRIMINATORS = {
 
 
 def models(draw, judge, optimizer=lambda: RMSprop(0.01)):
-    """Build and compile a GAN of such networks; Sequential where they are lists of layers."""
+    """Build and compile a GAN of such networks."""
     keras.utils.set_random_seed(1)
     noise, images = keras.Input((LATENT,)), keras.Input((SIDE, SIDE, 1))
-    generator = keras.Model(noise, draw(noise)) if callable(draw) else keras.Sequential(draw)
-    discriminator = (
-        keras.Model(images, judge(images)) if callable(judge) else keras.Sequential(judge)
-    )
+    drawn, judged = draw(noise), judge(images)
+    generator = drawn if isinstance(drawn, keras.Model) else keras.Model(noise, drawn)
+    discriminator = judged if isinstance(judged, keras.Model) else keras.Model(images, judged)
     adversarial = gan.Adversarial(generator, discriminator)
     for model in discriminator, adversarial:
         model.compile(loss="mse", optimizer=optimizer())
@@ -145,21 +147,16 @@ def assert_whole_and_in_parts_are_equal(build, **settings):
 
 
 SEQUENTIAL = (
-    [keras.Input((LATENT,)), L.Dense(64, activation="sigmoid"), L.Reshape((SIDE, SIDE, 1))],
-    [keras.Input((SIDE, SIDE, 1)), L.Flatten(), L.Dropout(0.3), L.Dense(1)],
+    lambda x: keras.Sequential([keras.Input((LATENT,)), L.Dense(64), L.Reshape((SIDE, SIDE, 1))]),
+    lambda x: keras.Sequential(
+        [keras.Input((SIDE, SIDE, 1)), L.Flatten(), L.Dropout(0.3), L.Dense(1)]
+    ),
 )
 names = [*DISCRIMINATORS]
 PAIRS = {
     f"{name} | {names[n % len(names)]}": (draw, DISCRIMINATORS[names[n % len(names)]])
     for n, (name, draw) in enumerate(GENERATORS.items())
 } | {"Sequential": SEQUENTIAL}
-
-
-@pytest.fixture(scope="session")
-def drawn_afresh(tmp_path_factory):
-    """Return the files of all pairs, and what a process that has only plain Keras draws by them."""
-    folder = tmp_path_factory.mktemp("own")
-    return folder
 
 
 @pytest.mark.parametrize("pair", PAIRS)
@@ -173,3 +170,138 @@ def test_a_network_trains_resumes_and_is_drawn_as_it_was_trained(pair, tmp_path,
     assert np.ptp(expected) > 0.01
     plain = keras.models.load_model("whole.h5", compile=False)
     np.testing.assert_allclose(gan.draw_images(plain, inputs), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["Adam", "use_ema", "schedule", "accumulation"])
+def test_optimizers_of_keras(name, tmp_path, monkeypatch):
+    """What is drawn and saved are the averaged weights, where there are averages."""
+    schedule = keras.optimizers.schedules.CosineDecay(0.01, 10)
+    make = {
+        "Adam": lambda: keras.optimizers.AdamW(0.01, clipnorm=1.0),
+        "use_ema": lambda: RMSprop(0.01, use_ema=True, ema_momentum=0.9),
+        "schedule": lambda: RMSprop(learning_rate=schedule),
+        "accumulation": lambda: keras.optimizers.Adam(schedule, gradient_accumulation_steps=2),
+    }[name]
+    monkeypatch.chdir(tmp_path)
+    generator = assert_whole_and_in_parts_are_equal(lambda: models(*SEQUENTIAL, make))
+    saved = Generator.load("whole.h5").model.get_weights()
+    same = [np.array_equal(*pair) for pair in zip(saved, generator.get_weights(), strict=True)]
+    assert all(same) != (name == "use_ema")
+
+
+def test_the_learning_rate_can_be_set_between_runs():
+    layer = L.Dense(1, use_bias=False, kernel_initializer="ones")
+    model = keras.Sequential([keras.Input((1,)), layer])
+    optimizer = RMSprop(lr=0.1, decay=1.0, rho=0.0)  # the first step is 0.1, the second 0.05
+    model.compile(loss="mae", optimizer=optimizer)
+
+    def moved():
+        before = float(layer.kernel[0, 0])
+        model.train_on_batch(np.ones((1, 1)), np.zeros((1, 1)))
+        return before - float(layer.kernel[0, 0])
+
+    np.testing.assert_allclose([moved(), moved()], [0.1, 0.05], rtol=1e-5)
+    optimizer.learning_rate = 0.3
+    np.testing.assert_allclose(moved(), 0.1, rtol=1e-5)
+    assert RMSprop.from_config(optimizer.get_config()).constants == optimizer.constants
+
+
+def test_the_frozen_discriminator_keeps_dropout_and_its_averages():
+    images = keras.Input((SIDE, SIDE, 1))
+    x = L.BatchNormalization()(L.Flatten()(images))
+    discriminator = keras.Model(images, L.Dense(1)(L.Dropout(0.5)(x)))
+    discriminator.layers[-1].trainable = False  # a setting of the script's own
+    noise = keras.Input((LATENT,))
+    adversarial = gan.Adversarial(keras.Model(noise, image(dense(64, noise))), discriminator)
+    z, before = np.ones((4, LATENT), np.float32), discriminator.get_weights()
+    first, second = (adversarial(z, training=True).numpy() for _ in range(2))
+    assert (first != second).any()
+    np.testing.assert_array_equal(adversarial(z), adversarial(z))
+    for old, new in zip(before, discriminator.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert [layer.trainable for layer in discriminator.layers] == 4 * [True] + [False]
+
+
+def test_noise_and_range_of_one_s_own(tmp_path, monkeypatch):
+    """Trains on images in [-1, 1] and normal noise; the file knows, and a notebook's model."""
+    monkeypatch.chdir(tmp_path)
+    real = []
+
+    def step(networks, draw, params):
+        real.append(draw.images())
+        return gan.gan_step(networks, draw, params)
+
+    networks = models(lambda x: image(dense(64, x, activation="tanh")), DISCRIMINATORS["noise"])
+    params = {"batch_size": 4, "latent_size": LATENT, "seed": 1, "train_steps": 2}
+    own = {"noise": "normal", "image_range": (-1, 1), "model_name": "own"}
+    tf.config.run_functions_eagerly(True)
+    try:
+        gan.train(networks, IMAGES, Namespace(**params, **own), step)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert -1 <= float(real[0][0].numpy().min()) < -0.5 < 0.5 < real[0].numpy().max() <= 1
+    loaded, described = Generator.load("own.h5"), Generator.of(networks[0])
+    for generator in loaded, described:
+        assert (generator.noise, generator.image_range) == ("normal", (-1, 1))
+    z = loaded.inputs(8, seed=1)
+    np.testing.assert_allclose(loaded.draw(z), (networks[0](z[0]) + 1) / 2, atol=1e-6)
+
+
+def two_outputs(x):
+    return [dense(1, L.Flatten()(x)), dense(2, L.Flatten()(x))]
+
+
+def lambda_layer(x):
+    return image(L.Lambda(lambda y: y / 2, output_shape=(64,))(dense(64, x)))
+
+
+class Unregistered(L.Layer):
+    def call(self, x):
+        return x
+
+
+DRAW, JUDGE = GENERATORS["leaky relu"], DISCRIMINATORS["regularized"]
+MISTAKES = {
+    "generator has a layer of code (Lambda), which no file": lambda: models(lambda_layer, JUDGE),
+    "generator has Unregistered, which is not Keras's own": lambda: models(
+        lambda x: Unregistered()(DRAW(x)), JUDGE
+    ),
+    "isn't built: begin it with keras.Input": lambda: models(
+        lambda x: keras.Sequential([L.Dense(64), L.Reshape((8, 8, 1))]), JUDGE
+    ),
+    "this discriminator has heads: give a step": lambda: models(DRAW, two_outputs),
+    "draws in [0, 1], and trains on images in [-1, 1]": lambda: models(
+        lambda x: L.Activation("sigmoid")(image(dense(64, x))), JUDGE
+    ),
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_mistakes_in_networks(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = {"image_range": (-1, 1)} if "[-1, 1]" in words else {}
+    with pytest.raises(UserError, match=re.escape(words)):
+        train("own", 1, MISTAKES[words](), **own)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"images": IMAGES[:, :4, :4]}, "of (8, 8, 1), the data's are (4, 4, 1)"),
+        ({"trainsteps": 3}, "params has trainsteps: did you mean train_steps?"),
+        ({"latent_size": 5}, "noise of width 6, and params has latent_size 5"),
+        ({"noise": "loud"}, "noise 'loud' is unknown: give one of uniform, normal"),
+        ({"compiled": False}, "isn't compiled"),
+    ],
+)
+def test_mistakes_in_params(change, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    networks = models(*SEQUENTIAL)
+    if not change.pop("compiled", True):
+        networks = *networks[:2], gan.Adversarial(*networks[:2])
+    images = change.pop("images", IMAGES)
+    params = {"model_name": "own", "train_steps": 1, "batch_size": 4, "latent_size": 6, "seed": 1}
+    with pytest.raises(UserError, match=re.escape(words)):
+        gan.train(networks, images, Namespace(**params | change))
+    assert not [*tmp_path.iterdir()]

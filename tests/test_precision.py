@@ -3,6 +3,7 @@
 import json
 
 from lib import data
+from lib.generator import Generator
 from lib.program import main as program
 from lib.training import distribute
 
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import FEW_STEPS, SCRIPTS, main, results, script, train
-from lib.sampling.load import load
 from tensorflow import keras
 
 needs_bfloat16 = pytest.mark.skipif(
@@ -51,7 +51,7 @@ def test_a_generators_file_is_as_float32s(tmp_path, monkeypatch, capsys):
     inputs = [np.full((10, 100), 0.5, "float32"), np.eye(10, dtype="float32")]
     path = tmp_path / "mixed_bfloat16" / "acgan_mnist.h5"
     images = keras.models.load_model(path, compile=False)(inputs)
-    np.testing.assert_allclose(images, load(path)[0](inputs), atol=1e-6)
+    np.testing.assert_allclose(images, Generator.load(path).model(inputs), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

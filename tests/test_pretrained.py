@@ -3,12 +3,12 @@
 import hashlib
 import json
 
+from lib.generator import Generator
 from lib.scoring import evaluation
 from lib.scoring.table import scalars
 
 import pytest
 from helpers import ROOT, main
-from lib.sampling.load import load
 
 FACTS = sorted((ROOT / "pretrained").glob("*_mnist.json"))
 
@@ -18,7 +18,7 @@ def test_a_shipped_generator_is_as_good_as_is_said(path):
     facts = json.loads(path.read_text())
     file = path.with_suffix(".h5")
     assert hashlib.sha256(file.read_bytes()).hexdigest() == facts["sha256"]
-    generator = load(file)[0]
+    generator = Generator.load(file).model
     said = scalars(facts["quick_scores"])
     count = facts["quick_scores"]["count"]
     found = scalars(evaluation.evaluate(generator, 1, count, quick=True))

@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 from lib import gan
-from lib.keras2 import Adversarial, RMSprop
+from lib.gan import Adversarial
+from lib.keras2 import RMSprop
 from lib.plumbing.errors import Finished, Stopped, UserError
 from lib.training import record, run
 from lib.training.checkpoints import prefixes

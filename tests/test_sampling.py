@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lib import data, gan
+from lib import gan
+from lib.generator import Generator
 from lib.plumbing.files import atomic, write_new
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from helpers import CONDITIONAL, FEW_STEPS, main, saved
-from lib.sampling.load import load
 from PIL import Image
 from tensorflow import keras
 
@@ -50,7 +50,7 @@ def files(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["plain", "conditional"])
 def test_generators_of_keras_2_draw_the_same_here(name, files):
-    model = load(files / f"keras2_{name}.h5")[0]
+    model = Generator.load(files / f"keras2_{name}.h5").model
     noise, labels = np.full((2, 100), 0.5), np.eye(10)[:2]
     images = model.predict([noise, labels] if name == "conditional" else noise, verbose=0)
     np.testing.assert_allclose(images, np.load(files / f"keras2_{name}.npy"), atol=1e-5)
@@ -105,7 +105,7 @@ def test_interpolation_draws_rows_and_a_walk(files, tmp_path, monkeypatch, capsy
 
 def test_interpolation_walks_in_equal_steps():
     model = gan.generator(keras.Input((100,)), 4, labels=keras.Input((10,)))
-    noise, labels = data.sample_inputs(model, 16, None, seed=1, interpolate=True)
+    noise, labels = Generator(model).inputs(16, seed=1, layout="walk")
     rows = np.reshape(noise, (4, 4, 100))
     steps = np.diff(rows, axis=1)
     np.testing.assert_allclose(steps, np.repeat(steps[:, :1], 3, axis=1), atol=1e-6)
@@ -164,9 +164,8 @@ def test_drawn_images_are_a_data_set(name, files, tmp_path, monkeypatch, capsys)
     with np.load("drawn.npz") as arrays:
         assert set(arrays) == {"x_train"} | ({"y_train"} if name in CONDITIONAL else set())
         images = arrays["x_train"]
-    model = load(files / f"{source}.h5")[0]
-    inputs = data.sample_inputs(model, 60, None, seed=1)
-    drawn = model.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
+    generator = Generator.load(files / f"{source}.h5")
+    drawn = generator.draw(generator.inputs(60, seed=1))
     np.testing.assert_allclose(images / 255, drawn[..., 0], atol=0.5001 / 255)
     assert main(name, ["--data=drawn.npz", *FEW_STEPS], monkeypatch) == 0
     assert Path(f"{name}_drawn.h5").exists()

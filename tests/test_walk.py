@@ -76,7 +76,7 @@ def read(path):
 def first_frame(generator, walks, digits, codes=()):
     """What the generator draws from the seed's first noise: uint8 (n, side, side)."""
     rng = tf.random.Generator.from_seed(1)
-    noise = data.sample_noise(rng, 3 * walks, 6)[:walks]
+    noise = data.sample_noise(rng, 3 * walks, 6, "uniform")[:walks]
     if digits is not None:
         noise = [tf.repeat(noise, len(digits) // walks, axis=0), tf.one_hot(digits, 12)]
         noise += [tf.fill((len(digits), 1), code) for code in codes]
@@ -105,10 +105,10 @@ def test_write_walk(generator, tmp_path):
 )
 def test_write_walk_of_a_digit(generator, codes, tmp_path):
     """Holds the digit, and InfoGAN's codes where they are given; one that isn't stays at 0.5."""
-    given = (0.0, None)
-    walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1, digit=3, codes=given)
+    held = {"label": 3, "codes": (0.0, None)[: len(codes)]}
+    walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1, **held)
     images, _ = read(tmp_path / "walk.gif")
     expected = first_frame(generator, 10, [3] * 10, codes)
     np.testing.assert_allclose(images[0].reshape(-1, 4, 4), expected, atol=1)
-    with pytest.raises(UserError, match="choose from 0 to 11"):
-        walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1, digit=12)
+    with pytest.raises(UserError, match="choose from 0, 1"):
+        walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1, label=12)

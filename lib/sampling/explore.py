@@ -50,9 +50,7 @@ HELP = (
 def explore(generator: Generator, seed: int, folder: str | Path) -> None:
     """Open the window, and return when it is closed; in a notebook, once it is shown.
 
-    Args:
-        seed: of the noise.
-        folder: where "save" writes; made when missing.
+    "Save" writes into the folder, which is made when missing.
 
     Raises:
         UserError: too many labels, too wide a latent space, no layer to take directions from, no
@@ -65,13 +63,12 @@ def explore(generator: Generator, seed: int, folder: str | Path) -> None:
             f"--explore has a button for each {generator.label_word}, and room for {MAX_LABELS}: "
             f"this generator draws {generator.num_labels}"
         )
-    backend = plt.get_backend()
+    backend, silent = plt.get_backend(), BackendFilter.NON_INTERACTIVE
     advice = (
         f"--explore can't open a window here, by matplotlib's {backend}: it needs a display, and "
         "Tk, PyQt6 or PySide6 for Python; in a notebook, ipympl and %matplotlib widget"
     )
-    silent = backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE)
-    if backend.lower() in silent or "inline" in backend:  # the latter a notebook's
+    if backend.lower() in backend_registry.list_builtin(silent) or "inline" in backend:
         raise UserError(advice)
     try:
         with plt.rc_context({"toolbar": "None"}):
@@ -258,7 +255,7 @@ def add_buttons(place: SubplotSpec, actions: dict[str, Callable]) -> list[Button
         axes = row.figure.add_subplot(row[column])
         axes.spines[:].set_visible(False)
         button = Button(axes, name[: 56 // number], color=PLAIN, hovercolor=PLAIN)
-        button.label.set_parse_math(False)
+        button.label.set(fontsize=9, parse_math=False)
         button.on_clicked(action)
         buttons.append(button)
     return buttons

@@ -105,8 +105,8 @@ def header(folder: Path, draw: data.Sampler, params: Namespace, done: int) -> st
     devices = kind if replicas == 1 else f"{replicas} replicas on {kind}"
     step = f"resumed after step {done:,} of" if done else "steps:"
     return (
-        f"{params.model_name}: {draw.dataset.description}; {devices}, {params.precision}, seed {params.seed}, "
-        f"{step} {params.train_steps:,}; pictures in {folder}{os.sep}"
+        f"{params.model_name}: {draw.dataset.description}; {devices}, {params.precision}, "
+        f"seed {params.seed}, {step} {params.train_steps:,}; pictures in {folder}{os.sep}"
         + ("" if done else ", the first after step 1")
     )
 
