@@ -66,7 +66,8 @@ def gan_step(models, draw, params):
     # the discriminator: one batch of real images (1.0) and fakes (0.0), each with its label
     real_images, real_labels = draw.labelled_images()
     noise, fake_labels = draw.noise(), draw.labels()
-    # inference mode: the listing draws these with `predict`, by moving averages
+    # inference mode: the listing draws these with `predict`, by moving averages. The generator's
+    # own update draws in training mode: at first other images, so that both players can win
     fake_images = generator([noise, fake_labels], training=False)
     x = tf.concat([real_images, fake_images], axis=0)
     y = tf.concat([real, fake], axis=0)
@@ -86,7 +87,7 @@ def train(models, dataset, params):
     draw = data.Sampler(params, dataset)  # images, with replacement; noise in [-1, 1)
     noise_input, noise_label = draw.noise(16), draw.grid_labels(16)
     plot = partial(gan.plot_images, generator, noise_input, noise_label)
-    train_step = compile_step(gan_step, models, draw, params)  # one graph, on all replicas
+    train_step = compile_step(gan_step, models, draw, params)  # as one graph, on each device
     with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
         gan.print_labels(noise_label, dataset)
         for step in run.steps():

@@ -1,4 +1,4 @@
-"""InfoGAN, which discovers categories and codes, on MNIST. It is not the chapter's.
+"""InfoGAN, which discovers categories and codes, on MNIST. The chapter doesn't have it.
 
 The generator takes a category of ten and two codes beside the noise, together c, and nobody tells
 it what they mean: no labels are used. The discriminator has to recover them from what was drawn, by
@@ -25,7 +25,8 @@ parser.add_hyperparameter("--batch-size", 64, "images a batch, real and as many 
 parser.add_hyperparameter("--latent-size", 100, "width of the noise")
 parser.add_hyperparameter("--num-categories", 10, "how many categories (the paper's)")
 parser.add_hyperparameter("--category-weight", 1.0, "lambda of the category (the paper's)")
-# 1 / (2 sigma^2), lambda 1: sigma 1 in the paper's code, for codes in (-1, 1), is 1/2 in [0, 1)
+# lambda / (2 sigma^2), with lambda 1. The paper's code has sigma 1 for codes in (-1, 1), which are
+# twice as wide as these: here sigma is 1/2
 parser.add_hyperparameter("--code-weight", 2.0, "of the squared error of each code")
 
 parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seconds to import
@@ -112,7 +113,7 @@ def train(models, dataset, params):
         save(noise[0 * row], one_hot[row], [middle, sweep], model_name=model_name / "code2")
         return save(noise[row], one_hot[col], [middle, middle], model_name=model_name)
 
-    train_step = compile_step(gan_step, models, draw, params)  # one graph, on all replicas
+    train_step = compile_step(gan_step, models, draw, params)  # as one graph, on each device
     with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
         for step in run.steps():
             run.log(step, train_step())  # shows, draws, saves what is due

@@ -63,7 +63,8 @@ def gan_step(models, draw, params):
     real, fake = tf.ones((draw.batch_size, 1)), tf.zeros((draw.batch_size, 1))
     # the discriminator: one batch of real images (1.0) and fake ones (0.0)
     real_images = draw.images()
-    # inference mode: the listing draws these with `predict`, by moving averages
+    # inference mode: the listing draws these with `predict`, by moving averages. The generator's
+    # own update draws in training mode: at first other images, so that both players can win
     fake_images = generator(draw.noise(), training=False)
     x = tf.concat([real_images, fake_images], axis=0)
     y = tf.concat([real, fake], axis=0)
@@ -78,7 +79,7 @@ def train(models, dataset, params):
     generator, _, _ = models
     draw = data.Sampler(params, dataset)  # images, with replacement; noise in [-1, 1)
     plot = partial(gan.plot_images, generator, draw.noise(16))
-    train_step = compile_step(gan_step, models, draw, params)  # one graph, on all replicas
+    train_step = compile_step(gan_step, models, draw, params)  # as one graph, on each device
     with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
         for step in run.steps():
             run.log(step, train_step())  # shows, draws, saves what is due

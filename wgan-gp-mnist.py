@@ -1,7 +1,8 @@
-"""WGAN-GP, the Wasserstein GAN with gradient penalty, on MNIST. It is not the chapter's.
+"""WGAN-GP, the Wasserstein GAN with gradient penalty, on MNIST. The chapter doesn't have it.
 
-Clipping bounds the slope of WGAN's critic crudely: WGAN's authors call it a terrible way. Here a
-penalty pulls its gradient to norm 1 between real and fake images, as the best critic's has.
+WGAN bounds its critic's slope by clipping the weights, "a clearly terrible way" in the words of its
+authors. WGAN-GP adds a penalty to the critic's loss instead. It pulls the norm of the critic's
+gradient to 1 at images between real and fake ones: the norm that the best critic has there.
 
 Gulrajani, Ahmed, Arjovsky, Dumoulin and Courville: Improved Training of Wasserstein GANs, 2017,
 arXiv:1704.00028, Algorithm 1. Networks, data and noise are those of the chapter's scripts, so
@@ -104,7 +105,7 @@ def train(models, dataset, params):
     generator, _, _ = models
     draw = data.Sampler(params, dataset)  # images, with replacement; noise in [-1, 1)
     plot = partial(gan.plot_images, generator, draw.noise(16))
-    train_step = compile_step(gan_step, models, draw, params)  # one graph, on all replicas
+    train_step = compile_step(gan_step, models, draw, params)  # as one graph, on each device
     with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
         for step in run.steps():
             run.log(step, train_step())  # shows, draws, saves what is due

@@ -2,19 +2,19 @@
 
 The discriminator is a critic (the code calls it discriminator, as the chapter
 does): its score, with no sigmoid, rises on real images and falls on fakes.
-While its weights are clipped to a small box, the mean score of real images
-minus that of fakes estimates, up to a factor, the earth mover's distance: how
-far the mass of one distribution has to be moved to make the other. The
-generator can descend it even where the distributions don't overlap.
+All its weights are clipped to [-0.01, 0.01], which bounds its slope. Then the
+mean score of real images minus that of fakes estimates, up to a factor, the
+earth mover's distance: how far the mass of one distribution has to be moved
+to make the other. The generator can descend that distance even where the
+distributions don't overlap.
 
 Arjovsky, Chintala and Bottou: Wasserstein GAN, 2017, arXiv:1701.07875,
-Algorithm 1. This script is algorithm 5.1.1 of the chapter, which departs from
-it:
-- The paper takes one step of RMSProp on the difference of the means, the
-  chapter two, one on the real images, one on the fakes.
-- The critic's fakes are drawn by the generator in inference mode (`predict`
-  there, `training=False` here), so that its batch normalization takes moving
-  averages.
+Algorithm 1, which is the chapter's algorithm 5.1.1. This script follows the
+chapter's listing 5.1.2, which departs from it:
+- It updates the critic twice a round, on real images, then on fakes. The
+  algorithm takes one update, on the difference of the means.
+- The generator draws the critic's fakes in inference mode (`predict` there,
+  `training=False` here): its batch normalization uses moving averages.
 - It ends after a number of steps. Noise is uniform in [-1, 1).
 
 train:   python3 wgan-mnist.py
@@ -92,8 +92,7 @@ def gan_step(models, draw, params):
         real_images = draw.images()
         # inference mode: the listing draws these with `predict`, by moving averages
         fake_images = generator(draw.noise(), training=False)
-        # two updates, where the paper's line 5 takes the joint gradient: the chapter's way, lest
-        # opposite labels cancel (in wasserstein_loss they wouldn't)
+        # two updates, as in listing 5.1.2; the paper's line 5 takes one, on the joint gradient
         discriminator.train_step((real_images, real_labels))
         discriminator.train_step((fake_images, -real_labels))
         clip_weights(discriminator, params.clip_value)
@@ -112,7 +111,7 @@ def train(models, dataset, params):
     generator, _, _ = models
     draw = data.Sampler(params, dataset)  # images, with replacement; noise in [-1, 1)
     plot = partial(gan.plot_images, generator, draw.noise(16))
-    train_step = compile_step(gan_step, models, draw, params)  # one graph, on all replicas
+    train_step = compile_step(gan_step, models, draw, params)  # as one graph, on each device
     with open_run(models, draw, params, plot) as run:  # folder, checkpoints, Ctrl-C
         for step in run.steps():
             run.log(step, train_step())  # shows, draws, saves what is due

@@ -123,8 +123,7 @@ def read_pictures(path: Path, names: list[str], opened, labels: bool, image_size
     x, kept, left_out, colour = None, [], [], False
     pool = ThreadPoolExecutor()  # Pillow decodes and resizes side by side
     try:
-        quiet = not Console().is_terminal
-        with warnings.catch_warnings(), Progress(transient=True, disable=quiet) as bar:
+        with warnings.catch_warnings(), progress_bar() as bar:
             warnings.simplefilter("ignore")  # Pillow's, of each picture's oddities
             found = zip(files, pool.map(picture, files), strict=True)
             for file, pixels in bar.track(found, len(files), description="reading"):
@@ -159,9 +158,9 @@ def is_litter(file: PurePath) -> bool:
     return any(part.startswith(".") or part in LITTER for part in file.parts)
 
 
-def progress(results, total: int, what: str = "reading"):
-    """Yield results behind a bar, where there is a terminal."""
-    yield from track(results, what, total, disable=not Console().is_terminal, transient=True)
+def progress_bar() -> Progress:
+    """Return a bar that shows on a terminal alone, while its context lasts."""
+    return Progress(transient=True, disable=not Console().is_terminal)
 
 
 def fitted(image: Image.Image, image_size: int | None = None, grey: bool = False) -> np.ndarray:

@@ -3,10 +3,8 @@
 import re
 from pathlib import Path
 
-from lib import data, pictures
+from lib import data
 
-import matplotlib.pyplot as plt
-import numpy as np
 import pytest
 from helpers import ROOT, apply_hunks, blocks, hunks, main
 
@@ -76,15 +74,3 @@ def test_exercise(exercise, history, tmp_path, monkeypatch, capsys):
     assert "saved test_outputs/" in capsys.readouterr().out
     for code in blocks("python", exercise):
         exec(code, {})  # noqa: S102
-
-
-def test_all_grids_beside_each_other(tmp_path, monkeypatch):
-    names = {run_of(flags) for _, flags in commands(PAGE)}
-    for name in names:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "00002.png").write_bytes(pictures.encode(np.ones((16, 28, 28, 1))))
-    monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r'^ {4}python3 -c "(.*)"$', PAGE, re.MULTILINE)
-    assert {*re.findall(r"[a-z]+_[a-z]+(?=[ '])", code)} == names
-    exec(code, {})  # noqa: S102
-    assert min(plt.imread("exercises.png").shape[:2]) > 300

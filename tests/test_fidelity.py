@@ -6,6 +6,7 @@ two end points is set against the distance that the listing moved.
 
 import csv
 import gc
+import os
 
 from lib import data
 
@@ -16,7 +17,7 @@ from helpers import CONDITIONAL, script
 from tensorflow import keras
 
 STEPS = 8
-BATCH = 16
+BATCH = int(os.environ.get("FIDELITY_BATCH", "16"))  # docs/fidelity.md tells of 64
 
 
 def draws(name, params, dataset):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lib.images import progress
+from lib.images import progress_bar
 from lib.plumbing.errors import UserError
 from lib.plumbing.files import atomic
 from lib.plumbing.tf import keras, layers, tf
@@ -116,8 +116,9 @@ def train(images: np.ndarray, labels: np.ndarray, epochs: int | None = None) -> 
     trained = keras.Model(model.inputs, model.outputs[1])
     rate = keras.optimizers.schedules.CosineDecay(3e-3, len(rows))
     trained.compile(keras.optimizers.Adam(rate), "categorical_crossentropy")
-    for x, y in progress(batches, len(rows), "training a classifier"):
-        trained.train_on_batch(x, y)
+    with progress_bar() as bar:
+        for x, y in bar.track(batches, len(rows), description="training a classifier"):
+            trained.train_on_batch(x, y)
     return model
 
 
