@@ -214,7 +214,7 @@ def test_evaluate_flag_draws_10000_images(tmp_path, monkeypatch):
         (["--generator=other.h5", "--evaluate"], "add --data=mnist"),
         (["--generator=other.h5", "--evaluate", "--data=few.npz"], "these are 4, and 2 of the"),
         (["--evaluate-interval=0"], "give a whole number"),
-        (["--data=own.npz", "--evaluate-interval=2"], "none is scored"),
+        (["--data=own.npz", "--evaluate-interval=2"], "has no y_train, but x_train"),
         (["--data=few.npz", "--evaluate-interval=2"], "at least 1,000 and 20 of each class"),
     ],
 )
