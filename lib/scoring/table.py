@@ -35,7 +35,7 @@ LEGEND = """
 FD: Fréchet distance in the classifier's features, not the FID; 0 is best
 score: the Inception Score's formula, from 1 to {n}, which is best
 precision: share of fakes like real images; read it beside coverage: one good
-  {word} drawn again and again has 1
+  image drawn again and again has 1
 coverage: share of real images that a fake comes near to
 recall: share of real images that lie among the fakes; bad fakes raise it
 TV: total variation distance of the shares of each {word} from the data's;
