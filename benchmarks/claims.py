@@ -21,7 +21,7 @@ from benchmarks import figures, tables
 from lib.generator import Generator
 from lib.plumbing.files import atomic
 from lib.plumbing.tf import tf
-from lib.program.flags import OneLineParser, whole_number
+from lib.program.flags import OneLineParser, number
 from lib.scoring import evaluation
 from lib.training import checkpoints
 from lib.training.folder import generator_path, processor
@@ -99,7 +99,7 @@ def compare(args: argparse.Namespace) -> None:
 def main() -> None:
     """Read the flags, and compare."""
     parser = OneLineParser(__doc__)
-    positive, growing = whole_number(1), whole_number(2)
+    positive, growing = number(1), number(2)
     add = parser.add_argument
     add("--steps", type=growing, default=40000, help="of each run; may grow later (%(default)s)")
     add("--seeds", type=positive, default=3, help="how many: 1, 2, ... (%(default)s)")

@@ -22,14 +22,13 @@ from lib.generator import Generator
 from lib.plumbing.errors import UserError
 from lib.plumbing.tf import keras, tf
 from lib.program.flags import OneLineParser
-from lib.scoring.evaluation import classify, require_mnist
-from lib.scoring.formulas import DIGITS
+from lib.scoring.evaluation import check, classify
 from lib.training.checkpoints import prefixes
 
 import numpy as np
 from scipy.stats import spearmanr
 
-COUNT = 10_000
+COUNT, DIGITS = 10_000, 10
 
 
 def confusion(categories: np.ndarray, digits: np.ndarray) -> np.ndarray:
@@ -99,7 +98,7 @@ def report(path: Path, seed: int) -> str:
     generator = Generator.load(path)
     if generator.num_codes != 2:
         raise UserError(f"{path} takes no codes: give an InfoGAN's")
-    require_mnist(generator)
+    check(generator, data.load())
     inputs = generator.inputs(COUNT, seed)
     images = generator.draw(inputs)
     _, categories, *codes = inputs

@@ -10,7 +10,7 @@ import os
 from benchmarks.contenders import Contender, close, set_up
 from benchmarks.speed import machine
 from benchmarks.tables import markdown
-from lib.program.flags import OneLineParser, whole_number
+from lib.program.flags import OneLineParser, number
 from tests.helpers import local_cluster
 
 import numpy as np
@@ -64,7 +64,7 @@ def measure(name: str, rounds: int, steps: int) -> np.ndarray:
 def main() -> None:
     """Read the flags, measure, and print the table."""
     parser = OneLineParser(__doc__)
-    add, positive = parser.add_argument, whole_number(1)
+    add, positive = parser.add_argument, number(1)
     add("--gans", nargs="+", choices=("wgan", "lsgan"), default=("wgan", "lsgan"))
     add("--steps", type=positive, default=3, help="a turn (3)")
     add("--rounds", type=positive, default=15, help="turns of each (15)")

@@ -83,7 +83,7 @@ def spread(path: str) -> str:
         x_train = data.load().x_train
         rows = np.random.default_rng(1).choice(len(x_train), 10_000, replace=False)
         fake, _ = evaluation.classify(x_train[rows] / np.float32(255))
-        real, _ = evaluation.test_set()
+        real = evaluation.mnist().features
         halves = [evaluation.neighbour_scores(half, fake) for half in np.split(real, 2)]
     rows = []
     for heading, (key, _) in COLUMNS.items():

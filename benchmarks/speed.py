@@ -15,7 +15,7 @@ from statistics import median
 
 from benchmarks import contenders, flops
 from benchmarks.tables import markdown
-from lib.program.flags import OneLineParser, whole_number
+from lib.program.flags import OneLineParser, number
 from lib.program.main import has_bfloat16
 from lib.training.folder import processor
 
@@ -51,8 +51,8 @@ def race(entries: dict[str, tuple], rounds: int) -> dict[str, Racer]:
     for label, words in entries.items():
         print(f"  starting {label}", file=sys.stderr)
         field[label] = Racer(*words)
-    for number in range(rounds):
-        for contender in list(field.values())[:: 1 if number % 2 else -1]:
+    for turn in range(rounds):
+        for contender in list(field.values())[:: 1 if turn % 2 else -1]:
             contender.turn()
     contenders.close(field.values())
     return field
@@ -100,8 +100,8 @@ def main() -> None:
     parser = OneLineParser(__doc__)
     add = parser.add_argument
     add("--gans", nargs="+", choices=GANS, default=GANS)
-    add("--batch-size", type=whole_number(1, 4096), default=64, help="64")
-    add("--rounds", type=whole_number(1), default=7, help="turns of each contender (7)")
+    add("--batch-size", type=number(1, 4096), default=64, help="64")
+    add("--rounds", type=number(1), default=7, help="turns of each contender (7)")
     args = parser.parse_args()
     print(f"{machine()}, {args.rounds} rounds, batches of {args.batch_size}")
     if not find_spec("torch"):

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from statistics import mean, stdev
 
-from lib.scoring.formulas import DIGITS
 from lib.scoring.table import COLUMNS
 
 import numpy as np
@@ -35,9 +34,9 @@ def digit_table(found: dict[str, list[dict]]) -> str:
     """Return how often each digit comes out as requested, and how varied it is."""
     rows = []
     for label, runs in found.items():
-        for key in "digit_accuracy", "digit_diversity":
+        for key in "class_accuracy", "class_diversity":
             if key in runs[0]:
                 values = np.mean([run[key] for run in runs], axis=0)
                 name = f"{label}: {key.removeprefix('digit_')}"
                 rows.append([name, *(f"{value:.3f}" for value in values)])
-    return markdown(["", *range(DIGITS)], rows)
+    return markdown(["", *range(10)], rows)

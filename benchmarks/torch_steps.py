@@ -270,7 +270,7 @@ def main() -> None:
     add("--batch-size", type=int, default=64, help="64")
     add("--precision", choices=("float32", "bfloat16"), default="float32", help="float32")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--output-dir", type=Path, default="torch_run", help="a new folder (torch_run)")
+    add("--output-dir", type=Path, default="wgan_torch", help="a new folder (wgan_torch)")
     train(parser.parse_args())
 
 

@@ -99,6 +99,15 @@ class Dataset(NamedTuple):
     def label_word(self) -> str:
         return label_word(self.source)
 
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all images and labels, with their types and shapes."""
+        digest = hashlib.sha256()
+        for array in self.x_train, self.y_train:
+            if array is not None:
+                digest.update(f"{array.dtype.name} {array.shape}".encode())
+                digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
+
 
 def dataset(
     x_train, y_train=None, source="an array", image_size: int | None = None, grey: bool = False
@@ -121,12 +130,9 @@ def dataset(
     low, high = x_train.min(), x_train.max()
     unit = 255 if x_train.dtype == np.uint8 else 1
     if low == high or high / unit < DARK:
-        print(
-            f"warning: {source} is nearly black or all one grey, from {low / unit:.2f} to "
-            f"{high / unit:.2f} of white: if {high:g} is white, give np.interp(x_train, (0, {high:g}"
-            "), (0, 1))",
-            flush=True,
-        )
+        seen = f"{low / unit:.2f} to {high / unit:.2f} of white"
+        give = f": if {high:g} is white, give {rescaled(0, high)}" if high else ""
+        print(f"warning: {source} is nearly black or all one grey, {seen}{give}", flush=True)
     if y_train is None:
         return Dataset(x_train, None, [], source)
     classes, columns = checked_labels(np.asarray(y_train), len(x_train))
@@ -142,17 +148,14 @@ def checked_images(x: np.ndarray, image_size: int | None, grey: bool) -> np.ndar
     axes = x.ndim
     if axes == 3:
         x = x[..., np.newaxis]
-    if x.ndim == 4 and x.shape[3] not in (1, 3, 4) and x.shape[1] in (1, 3, 4):
-        raise UserError(f"{found}, channels first: give x_train.transpose(0, 2, 3, 1)")
-    if (
-        x.ndim == 2
-        and x.shape[0] != x.shape[1]
-        and (side := math.isqrt(x.shape[1])) ** 2 == x.shape[1]
-    ):
-        raise UserError(f"{found}, flat: give x_train.reshape(-1, {side}, {side})")
     if x.ndim != 4 or x.shape[3] not in (1, 3, 4):
+        give, side = "", math.isqrt(x.shape[1]) if x.ndim == 2 else 0
+        if x.ndim == 4 and x.shape[1] in (1, 3, 4):  # channels first
+            give = ": give x_train.transpose(0, 2, 3, 1)"
+        elif x.ndim == 2 and side**2 == x.shape[1] != len(x):  # flat
+            give = f": give x_train.reshape(-1, {side}, {side})"
         raise UserError(
-            f"{found}: it must be (N, side, side), (N, side, side, 1) or (N, side, side, 3)"
+            f"{found}: it must be (N, side, side), (N, side, side, 1) or (N, side, side, 3){give}"
         )
     count, height, width, channels = x.shape
     if not image_size and height == width and height % 4 and height < MAX_SIDE:
@@ -166,10 +169,9 @@ def checked_images(x: np.ndarray, image_size: int | None, grey: bool) -> np.ndar
     side = image_size or height
     if (height, width) != (side, side) or (grey and channels > 1) or channels == 4:
         images.check_size(count, side, image_size or width, channels, f"{found} of")
-        few = grey or channels == 1
-        x = x if x.dtype == np.uint8 else to_uint8(x)
+        x, grey = x if x.dtype == np.uint8 else to_uint8(x), grey or channels == 1
         x = x[..., 0] if channels == 1 else x
-        x = np.stack([images.fitted(Image.fromarray(pixels), image_size, few) for pixels in x])
+        x = np.stack([images.fitted(Image.fromarray(pixels), image_size, grey) for pixels in x])
     images.check_size(*x.shape, f"{found} of")
     return x
 
@@ -192,8 +194,9 @@ def in_range(x: np.ndarray, found: str) -> np.ndarray:
             return x.astype(np.float32).clip(0, 1)
     elif low >= 0 and high <= 255:
         return x.astype(np.uint8) * np.uint8(255 if high <= 1 else 1)
-    fits = [(low, high), *((b, w) for b, w in RANGES if b <= low and high <= w)]
-    likely = next((r for r in RANGES if is_filled(*r, low, high)), fits[0])
+    own = min(low, 0.0), max(high, 0.0)
+    fits = [own, *((b, w) for b, w in RANGES if b <= low and high <= w)]
+    likely = next((r for r in RANGES if is_filled(*r, *own)), own)
     other = next((r for r in fits if r != likely), RANGES[0])
     raise UserError(
         f"{found}, from {low:.6g} to {high:.6g}: floats must be from 0 to 1, whole numbers from 0 "
@@ -346,15 +349,6 @@ class Sampler:
         """Return the labels of a sample grid, 0, 1, ..., n - 1, 0, 1, ...: (count, num_labels)."""
         num_labels = self.dataset.num_labels
         return tf.one_hot(tf.range(count) % num_labels, num_labels)
-
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of all images and labels, with their types and shapes."""
-        digest = hashlib.sha256()
-        for array in self.dataset.x_train, self.dataset.y_train:
-            if array is not None:
-                digest.update(f"{array.dtype.name} {array.shape}".encode())
-                digest.update(np.ascontiguousarray(array))
-        return digest.hexdigest()
 
     def _rows(self) -> tf.Tensor:
         return self.rng.uniform([self.batch_size], maxval=len(self.dataset.x_train), dtype=tf.int64)

@@ -177,8 +177,11 @@ class Generator:
             images = (images - low) / (high - low)
         return images.clip(0, 1)
 
-    def encode(self) -> bytes:
+    def encode(self, **attributes) -> bytes:
         """Encode as a whole-model h5 in float32, which any Keras 3 can load.
+
+        Args:
+            attributes: further ones for the h5.
 
         Raises:
             UserError: it has layers that can't be read again safely.
@@ -203,16 +206,17 @@ class Generator:
                 file.attrs["classes"] = json.dumps(self.classes)
             file.attrs["noise"] = self.noise
             file.attrs["image_range"] = self.image_range
+            file.attrs.update(attributes)
         return content.getvalue()
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, **attributes) -> None:
         """Write what `encode` returns.
 
         Raises:
             UserError: as `encode`.
             OSError: it can't be written.
         """
-        write(Path(path), self.encode())
+        write(Path(path), self.encode(**attributes))
 
     @classmethod
     def load(cls, path: str | Path) -> "Generator":

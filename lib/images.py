@@ -16,7 +16,7 @@ from lib.plumbing.files import reading
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
 MAX_SIDE = 256
 MAX_BYTES = 2**32
@@ -106,7 +106,7 @@ def read_pictures(path: Path, names: list[str], opened, labels: bool, image_size
     if labels and not folders:
         raise UserError(
             f"{path} has no sub-folders, one for each class: sort its pictures into some, or train "
-            "a GAN that needs no classes, as dcgan-mnist.py"
+            "a GAN that needs no classes, as dcgan-mnist.py, without scores"
         )
 
     def picture(file: PurePath) -> np.ndarray | str:
@@ -123,11 +123,10 @@ def read_pictures(path: Path, names: list[str], opened, labels: bool, image_size
     x, kept, left_out, colour = None, [], [], False
     pool = ThreadPoolExecutor()  # Pillow decodes and resizes side by side
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), progress_bar() as bar:
             warnings.simplefilter("ignore")  # Pillow's, of each picture's oddities
             found = zip(files, pool.map(picture, files), strict=True)
-            plain = not Console().is_terminal
-            for file, pixels in track(found, "reading", len(files), transient=True, disable=plain):
+            for file, pixels in bar.track(found, len(files), description="reading"):
                 if isinstance(pixels, str):
                     left_out.append(f"{file} ({pixels})")
                     continue
@@ -157,6 +156,11 @@ def read_pictures(path: Path, names: list[str], opened, labels: bool, image_size
 def is_litter(file: PurePath) -> bool:
     """Return whether a system left the file there."""
     return any(part.startswith(".") or part in LITTER for part in file.parts)
+
+
+def progress_bar() -> Progress:
+    """Return a bar that shows on a terminal alone, while its context lasts."""
+    return Progress(transient=True, disable=not Console().is_terminal)
 
 
 def fitted(image: Image.Image, image_size: int | None = None, grey: bool = False) -> np.ndarray:
@@ -284,7 +288,8 @@ def other_names(file: str, shapes: dict[str, tuple], wanted: tuple[str, ...]) ->
     labels = [name for name, shape in shapes.items() if shape in ((count,), (count, 1))]
     if any(len(names) != 1 for names in (images, labels)[: len(wanted)]):
         return (
-            told + "in which images are called x_train and, where a GAN needs them, labels y_train"
+            told
+            + "in which images are called x_train and, for some GANs and all scores, labels y_train"
         )
     new = ", ".join(f'{w}=f["{n}"]' for w, n in zip(wanted, images + labels, strict=False))
     return told + f'as by f = np.load("{file}"); np.savez("own.npz", {new})'

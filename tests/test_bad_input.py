@@ -67,13 +67,13 @@ LSGAN = "--generator=pretrained/lsgan_mnist.h5"
         ("acgan", [ACGAN, "--digit=-1"], "digit -1 is unknown here"),
         ("infogan", [ACGAN], "sample from it with acgan-mnist.py"),
         ("infogan", [ACGAN, "--category=1", "--explore"], "--category doesn't go with --explore"),
-        ("wgan", ["--data=missing.npz"], "missing.npz: give one that holds x_train"),
-        ("wgan", ["--data=text.txt"], "text.txt is no .npz file"),
-        ("wgan", ["--data=folder.npz"], "folder.npz is no file"),
-        ("wgan", ["--data=empty.npz"], "empty.npz doesn't hold x_train"),
-        ("wgan", ["--data=floats.npz"], "floats must be in [0, 1]: give x_train / 255"),
+        ("wgan", ["--data=missing.npz"], "missing.npz: give a folder of pictures, a .zip"),
+        ("wgan", ["--data=text.txt"], "text.txt is no .npz or .zip or -ubyte"),
+        ("wgan", ["--data=folder.npz"], "folder.npz holds no pictures"),
+        ("wgan", ["--data=empty.npz"], "empty.npz doesn't hold images"),
+        ("wgan", ["--data=floats.npz"], "give np.interp(x_train, (0, 255), (0, 1))"),
         ("acgan", ["--data=images.npz"], "has no y_train, but x_train"),
-        ("wgan", ["--data=images.npz", "--evaluate-interval=1"], "add --against-mnist"),
+        ("wgan", ["--data=images.npz", "--evaluate-interval=1"], "all scores, labels y_train"),
         ("wgan", ["--output-dir=runs [new]"], "for the [: rename it"),
         ("wgan", ["--output-dir=text.txt"], "text.txt"),
     ],
@@ -84,7 +84,7 @@ def test_one_line(name, flags, words, refusal, tmp_path):
         (tmp_path / f"folder.{suffix}").mkdir()
         (tmp_path / f"empty.{suffix}").touch()
     os.mkfifo(tmp_path / "pipe.h5")
-    images = np.full((4, 8, 8), 200.0)
+    images = np.linspace(0, 200, 256).reshape(4, 8, 8)
     np.savez(tmp_path / "floats.npz", x_train=images)
     np.savez(tmp_path / "images.npz", x_train=images.astype(np.uint8))
     assert words in refusal(name, *flags)
@@ -94,7 +94,6 @@ def test_one_line(name, flags, words, refusal, tmp_path):
     "text",
     [
         "no JSON",
-        "{}",
         json.dumps({"cluster": {"worker": []}, "task": {"type": "worker", "index": 0}}),
         json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 10**20}}),
         json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}),

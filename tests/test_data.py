@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import pickle
 import re
 import shutil
 import struct
@@ -252,7 +253,8 @@ BLACK_AND_WHITE = {  # what they are in each array
     "digits of scikit-learn": (np.rint(ARRAY / 255 * 16), 0, 16),
     "whole digits of 16 bits": (ARRAY.astype(np.uint16) * 257, 0, 65535),
     "0 to 255": (ARRAY.astype(np.float32), 0, 255),
-    "not quite white": (ARRAY * 0.8, 0, 255),
+    "neither black nor white": (ARRAY * 0.7 + 30, 0, 255),
+    "one grey": (np.full((3, 8, 8), 200.0), 0, 255),
     "a tanh's": (ARRAY / 127.5 - 1, -1, 1),
     "bicubic": (ARRAY / 255 * 1.3 - 0.13, 0, 1),
     "standardized": ((ARRAY / 255 - 0.5) / 0.2, -2.5, 2.5),
@@ -330,7 +332,7 @@ def test_unfit_images_are_refused(x_train, words):
 def test_dark_images_are_told(capsys):
     data.dataset(np.minimum(ARRAY, 16))
     told = capsys.readouterr().out
-    assert "warning: an array is nearly black or all one grey, from 0.00 to 0.06 of white" in told
+    assert "warning: an array is nearly black or all one grey, 0.00 to 0.06 of white" in told
     expression = re.search(r"give (.+)$", told)[1]
     data.dataset(eval(expression, {"np": np, "x_train": np.minimum(ARRAY, 16)}))
     data.dataset(ARRAY > 0)
@@ -566,6 +568,22 @@ data.load("cifar10")
     assert " t-shirt 1 100\n" in done.stdout
     assert "cifar10 can't be downloaded" in done.stderr
     assert f"{tmp_path}/datasets/cifar-10-batches-py-target_archive" in done.stderr
+
+
+def test_colour_of_cifar(tmp_path, monkeypatch):
+    """Reads a small file in CIFAR-100's format, whose rows are red, then green, then blue."""
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    red = np.kron(np.array([[255], [0], [0]], np.uint8), np.ones(1024, np.uint8)).reshape(1, 3072)
+    for part in "train", "test":
+        content = {b"data": np.repeat(red, 2, axis=0), b"fine_labels": [99, 0]}
+        (folder / part).write_bytes(pickle.dumps(content, protocol=3))
+    # what Keras has downloaded, it knows by its hash
+    monkeypatch.setattr("keras.src.datasets.cifar100.get_file", lambda **_: str(tmp_path))
+    found = data.load("cifar100")
+    assert found.classes == ["apple", "worm"]
+    assert found.y_train.argmax(axis=1).tolist() == [1, 0]
+    assert np.unique(found.x_train.reshape(-1, 3), axis=0).tolist() == [[255, 0, 0]]
 
 
 FEW = ["--batch-size=4", "--latent-size=6", "--seed=1", "--save-interval=2"]

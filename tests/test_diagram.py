@@ -27,7 +27,7 @@ def test_plot_model_without_graphviz(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     "name, message",
-    [("own.png", "own.png exists: remove it"), ("own.jpg", "is not the name of a .png file")],
+    [("own.png", "own.png exists: remove it"), ("own.jpg", "give the name of a .png file")],
 )
 def test_plot_model_replaces_nothing_and_draws_png_alone(
     name, message, tmp_path, monkeypatch, capsys

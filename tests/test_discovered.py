@@ -1,7 +1,8 @@
 """What an InfoGAN discovered: measures of drawn shapes, purity, and the tables."""
 
 from benchmarks import discovered
-from lib import data, generator_file
+from lib import data
+from lib.generator import Generator
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def test_report_reads_q_where_a_checkpoint_lies(tmp_path, monkeypatch):
     dataset = data.dataset(np.zeros((8, 28, 28), np.uint8))
     models = infogan.build_models(infogan.parser.parse_args(["--seed=1"]), dataset)
     path = tmp_path / "toy.h5"
-    generator_file.save(models[0], path)
+    Generator(models[0]).save(path)
     without = discovered.report(path, seed=1)
     assert "purity" in without and "code 2 | stroke" in without and "recover" not in without
     checkpoint = tf.train.Checkpoint(discriminator=models[1])

@@ -49,14 +49,14 @@ def test_frechet_distance_agrees_with_scipy(rng):
     assert formulas.frechet_distance(one, other) == pytest.approx(expected, rel=1e-6)
 
 
-def test_mnist_score(rng):
-    assert formulas.mnist_score(np.full((50, 10), 0.1)) == pytest.approx(1)
-    assert formulas.mnist_score(np.eye(10)[[7] * 50]) == pytest.approx(1)
-    assert formulas.mnist_score(np.eye(10)[[2, 7] * 25]) == pytest.approx(2)
-    assert formulas.mnist_score(np.eye(10)) == pytest.approx(10)
+def test_classifier_score(rng):
+    assert formulas.classifier_score(np.full((50, 10), 0.1)) == pytest.approx(1)
+    assert formulas.classifier_score(np.eye(10)[[7] * 50]) == pytest.approx(1)
+    assert formulas.classifier_score(np.eye(10)[[2, 7] * 25]) == pytest.approx(2)
+    assert formulas.classifier_score(np.eye(10)) == pytest.approx(10)
     p = rng.dirichlet(np.ones(10), size=100)
     divergence = (p * np.log(p / p.mean(axis=0))).sum(axis=1)
-    assert formulas.mnist_score(p) == pytest.approx(np.exp(divergence.mean()))
+    assert formulas.classifier_score(p) == pytest.approx(np.exp(divergence.mean()))
 
 
 def test_neighbours_of_equal_and_of_distant_sets(rng):
@@ -96,13 +96,13 @@ def test_neighbours_are_counted_as_their_papers_define_it(rng, k):
         assert score(real, fake, k) == pytest.approx(expected[score.__name__])
 
 
-def test_digit_shares_and_their_distance():
+def test_class_shares_and_their_distance():
     uniform = np.full(10, 0.1)
-    shares = formulas.digit_shares(np.eye(10)[[3, 3, 3, 8]])
+    shares = formulas.class_shares(np.eye(10)[[3, 3, 3, 8]])
     np.testing.assert_array_equal(shares, [0, 0, 0, 0.75, 0, 0, 0, 0, 0.25, 0])
     assert formulas.total_variation(shares, uniform) == pytest.approx(0.8)
     assert formulas.total_variation(shares, shares) == 0
-    nothing = formulas.digit_shares(np.full((5, 10), np.nan))
+    nothing = formulas.class_shares(np.full((5, 10), np.nan))
     assert formulas.total_variation(nothing, uniform) == 1
 
 
@@ -111,7 +111,7 @@ def test_accuracy():
     seen = requested.copy()
     seen[:3] = 6  # three of the four zeros
     probabilities = np.eye(10)[seen]
-    assert formulas.digit_accuracy(probabilities, requested).tolist() == [0.25] + 9 * [1]
+    assert formulas.class_accuracy(probabilities, requested).tolist() == [0.25] + 9 * [1]
     assert formulas.accuracy(probabilities, requested) == 37 / 40
     assert formulas.accuracy(np.full((40, 10), np.nan), requested) == 0
 

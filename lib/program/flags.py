@@ -23,7 +23,7 @@ INT32_MAX, FLOAT32_MAX = 2**31 - 1, float(2**128 - 2**104)
 LIMITS = {"--batch-size": 4096, "--latent-size": 10_000, "--n-critic": 100, "--num-categories": 100}
 
 
-def number(low: float, high: float, kind: type = int) -> Callable[[str], float]:
+def number(low: float, high: float = INT32_MAX, kind: type = int) -> Callable[[str], float]:
     """Return an argparse type: a number of that kind from `low` to `high`."""
     what = "a whole number" if kind is int else "a number"
     limits = f"from {low}" if high in (INT32_MAX, FLOAT32_MAX) else f"from {low} to {high}"
@@ -40,11 +40,6 @@ def number(low: float, high: float, kind: type = int) -> Callable[[str], float]:
     return convert
 
 
-def whole_number(low: int, high: int = INT32_MAX) -> Callable[[str], int]:
-    """Return an argparse type: a whole number from `low` to `high`."""
-    return number(low, high)
-
-
 def data_path(text: str) -> str:
     """Convert, as an argparse type, a path, or the name of a data set."""
     if text.isidentifier() and not os.path.exists(text):
@@ -54,7 +49,7 @@ def data_path(text: str) -> str:
 
 def image_side(text: str) -> int:
     """Convert, as an argparse type, the side of an image."""
-    side = whole_number(4, 256)(text)
+    side = number(4, 256)(text)
     if side % 4:
         raise argparse.ArgumentTypeError(f"{side} is not divisible by 4")
     return side
@@ -247,7 +242,7 @@ def add_run_flags(group: Group, model_name: str) -> None:
 
     Their defaults are in `training.defaults`, which also says what a resumed run may change.
     """
-    add, positive = group.add, number(1, INT32_MAX)
+    add, positive = group.add, number(1)
     add(
         "--image-size",
         metavar="N",
@@ -272,8 +267,9 @@ def add_run_flags(group: Group, model_name: str) -> None:
         "--evaluate-interval",
         metavar="N",
         type=positive,
-        help="score the generator every N steps (never)",
+        help="score the generator every N steps, and keep the best (never)",
     )
+    add("--keep-interval", metavar="N", type=positive, help="keep every Nth generator (none)")
     add(
         "--plot-model",
         metavar="FILE.png",
@@ -298,6 +294,7 @@ def add_run_flags(group: Group, model_name: str) -> None:
 MODES = "interpolate", "explore", "neighbors", "evaluate", "npz", "images"
 USES = {
     "digit": (None, "npz", "images", "interpolate", "neighbors"),
+    "data": ("evaluate", "neighbors"),
     "count": (None, "npz", "images", "interpolate"),
     "seconds": ("interpolate",),
     "code1": (None, "interpolate"),

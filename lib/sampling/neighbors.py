@@ -8,6 +8,7 @@ from lib.generator import Generator
 from lib.pictures import image_grid
 from lib.plumbing.errors import UserError
 from lib.plumbing.files import write_new
+from lib.scoring.evaluation import is_mnist, scaled
 from lib.scoring.formulas import squared_distances
 
 import numpy as np
@@ -21,8 +22,8 @@ def nearest(images: np.ndarray, others: np.ndarray, count: int) -> tuple[np.ndar
     """Find the nearest of other images, by the Euclidean distance of their pixels.
 
     A copy is a matter of pixels; the classifier's features, by which the scores are taken, are
-    trained to forget what sets two sevens apart. MNIST's digits are centred and of one size, so
-    that pixels can be compared.
+    trained to forget what sets two sevens apart. Pixels can be compared where images are centred
+    and of one size, as MNIST's digits are.
 
     Args:
         images, others: (N, ...) and (M, ...), in [0, 1].
@@ -39,30 +40,39 @@ def nearest(images: np.ndarray, others: np.ndarray, count: int) -> tuple[np.ndar
     return np.take_along_axis(found, order, 1), np.take_along_axis(distances, order, 1)
 
 
-def draw_neighbors(generator: Generator, path: Path, label: str | None, seed: int) -> Path:
-    """Save a picture of drawn digits and the training images nearest to them; print its sense.
+def draw_neighbors(
+    generator: Generator, path: Path, label: str | None, seed: int, dataset: data.Dataset
+) -> Path:
+    """Save a picture of drawn images and the training images nearest to them; print its sense.
 
-    A row is a drawn digit and the seven nearest to it, with their distances. Below: how far 1,000
-    drawn digits, and as many real ones of the test set, are from the nearest training image. A
-    generator that copied would be nearer to these than real digits are.
+    A row is a drawn image and the seven nearest to it, with their distances. Below: how far 1,000
+    drawn images are from the nearest training image, and as many real ones: MNIST's test images, or
+    training images from the nearest other one. A generator that copied would be nearer to these
+    than real images are.
 
     Args:
-        generator: of MNIST's digits.
         path: of the picture, a PNG. Another file that lies there is not replaced.
         label: the only one to draw, as `Generator.label` takes it.
         seed: of the noise.
+        dataset: the training images.
 
     Raises:
-        UserError: the generator doesn't draw images of 28 x 28.
+        UserError: the generator draws images of another size or colour; or there are too few.
     """
-    if generator.model.output_shape[1:] != (28, 28, 1):
-        raise UserError("--neighbors compares with MNIST's images of 28 x 28: this draws others")
-    x_train = data.load(labels=False).x_train / np.float32(255)
-    x_test, _ = data.load_test()
+    x_train, shape = scaled(dataset.x_train), generator.model.output_shape[1:]
+    if shape != dataset.image_shape or len(x_train) <= COLUMNS:
+        raise UserError(
+            f"the generator draws images {shape}, {dataset.name} has {x_train.shape}: it must have "
+            f"more than {COLUMNS} of that kind"
+        )
     drawn = generator.draw(generator.inputs(COMPARED, seed, label))
     rows, distances = nearest(drawn, x_train, COLUMNS)
-    real = x_test[:: len(x_test) // COMPARED] / np.float32(255)
-    _, of_real = nearest(real, x_train, 1)
+    if is_mnist(dataset):
+        name, real, skipped = "real (test set)", scaled(data.load_test()[0]), 0
+    else:
+        name, real, skipped = "real (from others)", x_train, 1  # the nearest to each is itself
+    real = real[:: max(1, len(real) // COMPARED)]
+    of_real = nearest(real, x_train, 1 + skipped)[1][:, skipped]
 
     figure = Figure(figsize=(8, 11), layout="constrained")
     top, bottom = figure.subplots(2, 1, height_ratios=(4, 1))
@@ -77,7 +87,7 @@ def draw_neighbors(generator: Generator, path: Path, label: str | None, seed: in
             where = pitch * col + 3, pitch * row + 4
             top.text(*where, f"{distance:.1f}", color="tab:orange", fontsize=8)
     top.set(title="drawn | the training images nearest to it", xticks=[], yticks=[])
-    sets = {"drawn": distances[:, 0], "real (test set)": of_real[:, 0]}
+    sets = {"drawn": distances[:, 0], name: of_real}
     bottom.hist([*sets.values()], bins=40, label=[*sets], histtype="step")
     bottom.set(xlabel="distance to the nearest training image", ylabel=f"of {COMPARED:,} images")
     bottom.legend()

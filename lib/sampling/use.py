@@ -6,7 +6,7 @@ import re
 from argparse import Namespace
 from pathlib import Path
 
-from lib import gan, pictures
+from lib import data, gan, pictures
 from lib.generator import Generator, plain
 from lib.plumbing import files
 from lib.plumbing.errors import UserError
@@ -48,17 +48,13 @@ def use_generator(params: Namespace, conditional: bool, num_codes: int) -> None:
         raise UserError(f"{path} {what}: sample from it with {scripts}")
     generator.label(params.digit)  # refused before anything is drawn
     picture = Path(params.output_dir, "test_outputs", path.stem)  # what files' names begin with
-    if (params.evaluate or params.neighbors) and generator.source and not params.against_mnist:
-        raise UserError(
-            f"{path} was trained on {generator.source}, and this compares with MNIST's digits: "
-            "add --against-mnist if that is what you want"
-        )
     if params.neighbors:
         word = "" if params.digit is None else f"{generator.label_word}{plain(params.digit)}_"
         name = picture.with_name(f"{picture.name}_neighbors_{word}seed{params.seed}.png")
-        pictures.show(draw_neighbors(generator, name, params.digit, params.seed))
+        dataset = comparison(generator, params, labels=False)
+        pictures.show(draw_neighbors(generator, name, params.digit, params.seed, dataset))
     elif params.evaluate:
-        evaluate(generator, picture, params.seed)
+        evaluate(generator, picture, params)
     elif params.explore:
         from lib.sampling.explore import explore  # here: it loads matplotlib's toolkits
 
@@ -97,17 +93,34 @@ def draw(generator: Generator, picture: Path, params: Namespace) -> None:
     pictures.show(path)
 
 
-def evaluate(generator: Generator, picture: Path, seed: int) -> None:
+def comparison(generator: Generator, params: Namespace, labels: bool) -> data.Dataset:
+    """Load what the flags compare with, at the size and in the colour that the generator draws.
+
+    Raises:
+        UserError: they say nothing, and it wasn't trained on MNIST; or as `data.load`.
+    """
+    if generator.source and not params.data:
+        raise UserError(
+            f"{params.generator} was trained on {generator.source}: give these as --data, or add "
+            "--data=mnist to compare with MNIST"
+        )
+    _, side, _, channels = generator.model.output_shape
+    return data.load(params.data, side, channels == 1, labels)
+
+
+def evaluate(generator: Generator, picture: Path, params: Namespace) -> None:
     """Print the generator's scores beside those of training images, and write them as JSON."""
-    evaluation.require_mnist(generator)
-    print("scoring 10,000 images, which takes a minute or two", flush=True)
+    dataset = comparison(generator, params, labels=True)
+    reference = evaluation.reference_for(generator, dataset, params)
+    print(f"scoring {len(reference.labels):,} images, which takes a minute or two", flush=True)
     rows = {
-        picture.name: evaluation.evaluate(generator, seed),
-        "training images": evaluation.evaluate_real(seed),
+        picture.name: evaluation.evaluate(generator, params.seed, reference=reference),
+        "training images": evaluation.evaluate_real(params.seed, reference=reference),
     }
-    print(table(rows))
-    path = picture.with_name(f"{picture.name}_scores_seed{seed}.json")
-    scores = json.dumps({"seed": seed} | rows, indent=2) + "\n"
+    print(table(rows, reference))
+    path = picture.with_name(f"{picture.name}_scores_seed{params.seed}.json")
+    told = {"seed": params.seed, "compared_with": str(reference)}
+    scores = json.dumps(told | rows, indent=2) + "\n"
     print(f"saved {files.write_new(path, scores.encode())}")
 
 

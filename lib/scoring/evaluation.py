@@ -1,12 +1,15 @@
-"""How good a generator of MNIST digits is, in numbers.
+"""How good a generator is, in numbers.
 
-All scores are read from the features and probabilities of the shipped MNIST classifier
-(classifier.py), against MNIST's test images. They compare generators with each other and with real
-training images, which are the best that can be had; they can't be compared with scores taken from
-an Inception network.
+All scores are read from the features and probabilities of a classifier of the data (classifier.py),
+against real images that it was not trained on: MNIST's test images, or a sixth of other data. They
+compare generators with each other and with real training images, which are the best that can be
+had; they can't be compared with scores of other data, or taken from an Inception network.
 """
 
 import functools
+import re
+from argparse import Namespace
+from pathlib import Path
 
 from lib import data
 from lib.generator import Generator
@@ -18,108 +21,228 @@ from lib.scoring.classification_accuracy import classification_accuracy_score
 import numpy as np
 
 BATCH_SIZE = 250
+FEWEST, MOST, FEWEST_OF_CLASS = 1000, 10_000, 20  # images to compare with
+
+
+class Reference:
+    """Real images that generated ones are compared with, and the classifier that looks at both.
+
+    Attributes:
+        train: the Dataset that the classifier was trained on.
+        images, labels: others, to compare with, as in a Dataset; whole numbers (N,).
+        classifier: as `classifier.build` returns it.
+        weights: the path of its weights; None where no place could be written.
+        features: of `images`, float64 (N, 128).
+        accuracy: the share of `images` that the classifier knows.
+    """
+
+    def __init__(self, train: data.Dataset, images, labels, model, weights):
+        self.train, self.images, self.labels = train, images, labels
+        self.classifier, self.weights = model, weights
+        self.features, probabilities = classify(scaled(images), model)
+        self.accuracy = formulas.accuracy(probabilities, labels)
+
+    def __str__(self):
+        told = (
+            f"{len(self.labels):,} images of {self.train.name}, of which the classifier in "
+            f"{self.weights or 'memory'} knows {self.accuracy:.1%}"
+        )
+        return told + (": figures mean little below 80%" if self.accuracy < 0.8 else "")
+
+    def few(self, count: int) -> list[np.ndarray]:
+        """Return features (count, 128) and labels (count,) of so many of the images."""
+        # Evenly spaced: MNIST's first 5,000 are unlike the last, and harder, with 28 of the
+        # classifier's 41 errors. Against them real images have a precision of 0.82, else of 0.68.
+        rows = np.arange(count) * len(self.labels) // count
+        return [self.features[rows], self.labels[rows]]
+
+
+@functools.cache
+def mnist() -> Reference:
+    """Return MNIST's test images, and the shipped classifier; the same object at every call."""
+    images, labels = data.load_test()
+    labels, model = labels.argmax(axis=1), classifier.load()
+    return Reference(data.load(), images, labels, model, classifier.WEIGHTS)
+
+
+def reference_for(generator, dataset: data.Dataset, params: Namespace) -> Reference:
+    """Return what a generator is compared with; train a classifier if there is none yet.
+
+    Its weights lie in a file named after the SHA-256 of the data, beside these or else in the
+    folder of the output.
+
+    Args:
+        generator: as `evaluate` takes it.
+        dataset: MNIST or other data, whose labels are read where a GAN left them out.
+        params: the flags.
+
+    Raises:
+        UserError: as `check` and `split`.
+    """
+    check(generator, dataset)
+    if is_mnist(dataset):
+        return mnist()
+    if dataset.y_train is None and (params.data or dataset.source is None):
+        dataset = data.load(params.data, params.image_size, params.grey)
+    train, images, labels = split(dataset)
+    name = re.sub(r"\W+", "_", dataset.name)
+    name = f"{name}_classifier_{dataset.fingerprint()[:16]}.npz"
+    folders = [params.data and Path(params.data).parent, params.output_dir]
+    paths = [Path(folder, name) for folder in folders if folder]
+    reference = Reference(train, images, labels, *classifier.find_or_train(train, paths))
+    print(f"scores compare with {reference}", flush=True)
+    return reference
+
+
+def is_mnist(dataset: data.Dataset) -> bool:
+    """Return whether the shipped classifier knows images as these."""
+    return dataset.source is None and dataset.image_shape == (28, 28, 1)
+
+
+def split(dataset: data.Dataset) -> tuple[data.Dataset, np.ndarray, np.ndarray]:
+    """Split data, always alike, in those to train on, and images to compare with and their labels.
+
+    The latter are a sixth of each class, up to 10,000.
+
+    Raises:
+        UserError: they have no labels, or too few images of any class.
+    """
+    if dataset.y_train is None:
+        raise UserError(f"scores need labels, and {dataset.name} came without: give them too")
+    labels = dataset.y_train.argmax(axis=1)
+    rows = np.random.default_rng(classifier.SEED).permutation(len(labels))
+    rows = rows[labels[rows].argsort(kind="stable")]
+    held = rows[:: max(6, -(-len(labels) // MOST))]
+    fewest = np.bincount(labels[held], minlength=dataset.num_labels).min()
+    if len(held) < FEWEST or fewest < FEWEST_OF_CLASS:
+        raise UserError(
+            f"scores compare with a sixth of the images, at least {FEWEST:,} and "
+            f"{FEWEST_OF_CLASS} of each class: of {dataset.name} these are {len(held):,}, and "
+            f"{fewest} of the rarest"
+        )
+    rows = np.setdiff1d(rows, held)
+    train = dataset._replace(x_train=dataset.x_train[rows], y_train=dataset.y_train[rows])
+    return train, dataset.x_train[held], labels[held]
 
 
 def evaluate(
-    generator: Generator | keras.Model, seed: int, count: int = 10_000, quick: bool = False
+    generator: Generator | keras.Model,
+    seed: int,
+    count: int | None = None,
+    quick: bool = False,
+    reference: Reference | None = None,
 ) -> dict:
     """Score a generator's images.
 
     Args:
-        generator: of noise; of noise and one-hot labels, then asked for the test images' digits and
-            scored on them; or InfoGAN's, then of random categories and codes.
+        generator: of noise; of noise and one-hot labels, then asked for the labels of the images
+            compared with, and scored on them; or InfoGAN's, then of random categories and codes.
         seed: of the inputs, and of the classification accuracy score's classifier.
-        count: how many images to draw, 1,000 to 10,000. They are scored against as many test
-            images, so only scores of equal counts can be compared.
+        count: how many images to draw, 1,000 to 10,000, by default as many as there are to compare
+            with. They are scored against as many, so only scores of equal counts can be compared.
         quick: leave out the classification accuracy score, which takes longer than all others.
+        reference: what to compare with, as `reference_for` returns it; MNIST by default.
 
     Returns:
-        Python numbers, and lists of ten for the digits from 0 to 9: `count`, `frechet_distance`,
-        `mnist_score`, `precision`, `coverage`, `recall`, `digit_shares`, their `total_variation`
-        distance from those of the test images. Where digits are requested, also `accuracy`,
-        `digit_accuracy`, `diversity` and `digit_diversity` as shares of the test images', and
+        Python numbers, and lists with one for each class: `count`, `frechet_distance`,
+        `classifier_score`, `precision`, `coverage`, `recall`, `class_shares`, their
+        `total_variation` distance from those of the data. Where labels are requested, also
+        `accuracy`, `class_accuracy`, `diversity` and `class_diversity` as shares of the data's, and
         `classification_accuracy_score`. Where images are not finite, a number may be NaN.
 
     Raises:
-        UserError: the generator doesn't draw MNIST's digits, or the count is out of range.
+        UserError: the generator draws other images or classes, or the count is out of range.
     """
-    check_count(count)
-    require_mnist(generator)
+    reference = reference or mnist()
+    count = checked_count(count, reference)
+    check(generator, reference.train)
     generator, requested = Generator.of(generator), None
-    if generator.num_labels and not generator.num_codes:  # categories are no digits
-        _, requested = reference(count)
+    if generator.num_labels and not generator.num_codes:  # categories are no classes
+        _, requested = reference.few(count)
     inputs = generator.inputs(count, seed, requested)
     images = generator.model.predict(
         inputs if inputs[1:] else inputs[0], batch_size=BATCH_SIZE, verbose=0
     )
-    return score(generator.pixels(images), requested, None if quick else seed)
+    return score(generator.pixels(images), requested, None if quick else seed, reference)
 
 
-def evaluate_real(seed: int, count: int = 10_000) -> dict:
+def evaluate_real(seed: int, count: int | None = None, reference: Reference | None = None) -> dict:
     """Score real training images, the best that can be had, as `evaluate` scores a generator's.
 
     Args:
         seed: of the choice of images, each at most once, and of the classification accuracy
             score's classifier. Their labels count as requested.
-        count: as in `evaluate`.
+        count, reference: as in `evaluate`.
 
     Raises:
         UserError: the count is out of range.
     """
-    check_count(count)
-    x_train, y_train = data.load()[:2]
+    reference = reference or mnist()
+    count = checked_count(count, reference)
+    x_train, y_train = reference.train[:2]
     rows = np.random.default_rng(seed).choice(len(x_train), count, replace=False)
-    return score(x_train[rows] / np.float32(255), y_train[rows].argmax(axis=1), seed)
+    return score(scaled(x_train[rows]), y_train[rows].argmax(axis=1), seed, reference)
 
 
-def check_count(count: int) -> None:
-    """Raise a UserError where there are no scores of so many images."""
-    if not 1000 <= count <= 10_000:
-        raise UserError(f"{count} images can't be scored: take from 1000 to 10000")
+def checked_count(count: int | None, reference: Reference) -> int:
+    """Return how many images to score; raise a UserError where there are no scores of so many."""
+    most = min(MOST, len(reference.labels))
+    count = most if count is None else count
+    if not FEWEST <= count <= most:
+        raise UserError(f"{count} images can't be scored: take from {FEWEST} to {most}")
+    return count
 
 
-def require_mnist(generator: Generator | keras.Model) -> None:
-    """Raise a UserError unless sizes are MNIST's and the classifier's file is intact."""
-    classifier.load()
+def check(generator: Generator | keras.Model, dataset: data.Dataset) -> None:
+    """Raise a UserError unless a generator draws images as in the data, and of their classes."""
     generator = Generator.of(generator)
-    known = generator.num_codes or generator.num_labels in (0, formulas.DIGITS)
-    if generator.model.output_shape[1:] != (28, 28, 1) or not known:
-        raise UserError("scores are for MNIST: 28 x 28 images, and 10 labels where there are any")
+    shape, theirs = generator.model.output_shape[1:], dataset.image_shape
+    if shape != theirs:
+        raise UserError(f"the generator draws images {shape}, {dataset.name} has {theirs}")
+    if generator.num_labels and not generator.num_codes:
+        one, other = generator.names, [*map(str, dataset.classes)]
+        if len(one) != len(other) or (generator.classes and one != other):
+            told = f"the generator draws the classes {', '.join(one)}, {dataset.name} has "
+            raise UserError(told + ", ".join(other))
 
 
-def score(images: np.ndarray, requested: np.ndarray | None, seed: int | None) -> dict:
-    """Score images, float32 (N, 28, 28, 1) in [0, 1].
+def score(images: np.ndarray, requested, seed: int | None, reference=None) -> dict:
+    """Score images, float32 (N, side, side, channels) in [0, 1].
 
     Args:
         images: 1,000 to 10,000.
-        requested: the digit that each is to be, (N,); None where none was asked for.
+        requested: the label that each is to have, (N,); None where none was asked for.
         seed: of the classification accuracy score's classifier; None leaves that score out.
+        reference: as in `evaluate`.
 
     Returns:
         As `evaluate`.
     """
-    features, probabilities = classify(images)
-    real, digits = reference(len(images))
-    shares = formulas.digit_shares(probabilities)
+    reference = reference or mnist()
+    features, probabilities = classify(images, reference.classifier)
+    real, labels = reference.few(len(images))
+    shares = formulas.class_shares(probabilities)
+    theirs = np.bincount(labels, minlength=len(shares)) / len(labels)
     scores = {
         "count": len(images),
         "frechet_distance": formulas.frechet_distance(real, features),
-        "mnist_score": formulas.mnist_score(probabilities),
+        "classifier_score": formulas.classifier_score(probabilities),
         **neighbour_scores(real, features),
-        "digit_shares": shares.tolist(),
-        "total_variation": formulas.total_variation(shares, np.bincount(digits) / len(digits)),
+        "class_shares": shares.tolist(),
+        "total_variation": formulas.total_variation(shares, theirs),
     }
     if requested is not None:
-        diversity = formulas.diversity(features, requested) / formulas.diversity(real, digits)
+        diversity = formulas.diversity(features, requested) / formulas.diversity(real, labels)
         scores |= {
             "accuracy": formulas.accuracy(probabilities, requested),
-            "digit_accuracy": formulas.digit_accuracy(probabilities, requested).tolist(),
+            "class_accuracy": formulas.class_accuracy(probabilities, requested).tolist(),
             "diversity": float(diversity.mean()),
-            "digit_diversity": diversity.tolist(),
+            "class_diversity": diversity.tolist(),
         }
         if seed is not None:
-            accuracy = classification_accuracy_score(images, requested, seed)
-            scores["classification_accuracy_score"] = accuracy
+            scores["classification_accuracy_score"] = classification_accuracy_score(
+                images, requested, seed, scaled(reference.images), reference.labels
+            )
     return scores
 
 
@@ -136,28 +259,19 @@ def neighbour_scores(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
     }
 
 
-def reference(count: int) -> list[np.ndarray]:
-    """Return features (count, 128) and digits (count,) of the test images to compare with."""
-    # Evenly spaced: the first 5,000 are unlike the last, and harder, with 28 of the classifier's 41
-    # errors. Against them real images have a precision of 0.82, against the others 0.68.
-    rows = np.arange(count) * 10_000 // count
-    return [array[rows] for array in test_set()]
+def scaled(images: np.ndarray) -> np.ndarray:
+    """Return images of a Dataset as float32 in [0, 1]."""
+    return images / np.float32(255) if images.dtype == np.uint8 else images
 
 
-@functools.cache
-def test_set() -> tuple[np.ndarray, np.ndarray]:
-    """Return features (10000, 128) and digits (10000,) of MNIST's test images."""
-    x_test, y_test = data.load_test()
-    return classify(x_test / np.float32(255))[0], y_test.argmax(axis=1)
-
-
-def classify(images: np.ndarray) -> list[np.ndarray]:
-    """Have the classifier look at images, float32 (N, 28, 28, 1) in [0, 1].
+def classify(images: np.ndarray, model: keras.Model | None = None) -> list[np.ndarray]:
+    """Have a classifier, MNIST's by default, look at images, float32 in [0, 1].
 
     Returns:
-        Features (N, 128) and probabilities (N, 10), float64; NaN for images that are not finite.
+        Features (N, 128) and probabilities (N, num_labels), float64; NaN for images that are not
+        finite.
     """
-    outputs = classifier.load().predict(images, batch_size=BATCH_SIZE, verbose=0)
+    outputs = (model or mnist().classifier).predict(images, batch_size=BATCH_SIZE, verbose=0)
     # Pooling makes numbers of NaN.
     finite = np.isfinite(images).all(axis=(1, 2, 3))[:, np.newaxis]
     return [np.where(finite, output, np.nan).astype(np.float64) for output in outputs]

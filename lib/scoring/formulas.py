@@ -1,18 +1,16 @@
 """Scores of generated images: formulas on the features and probabilities that a classifier gives.
 
-Arrays are float64. lib/scoring/evaluation.py applies them to a generator of MNIST's digits.
+Arrays are float64; n is the number of classes. lib/scoring/evaluation.py applies them.
 """
 
 import numpy as np
-
-DIGITS = 10
 
 
 def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
     """Compute the Fréchet distance between Gaussians fitted to two sets of features.
 
     |m_r - m_f|^2 + tr(C_r + C_f - 2 (C_r C_f)^1/2), the formula of the FID (Heusel et al. 2017,
-    arXiv:1706.08500, eq. 6). Taken from the MNIST classifier's features, it can't be compared
+    arXiv:1706.08500, eq. 6). Taken from another classifier's features, it can't be compared
     with the FID, which Inception's features give.
 
     Args:
@@ -32,16 +30,16 @@ def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
     return float(max(0, means + np.trace(covariance[0] + covariance[1]) - 2 * trace_root))
 
 
-def mnist_score(probabilities: np.ndarray) -> float:
-    """Compute exp(E KL(p(y|x) || p(y))), the Inception Score with the MNIST classifier in its place.
+def classifier_score(probabilities: np.ndarray) -> float:
+    """Compute exp(E KL(p(y|x) || p(y))), the Inception Score with another classifier in its place.
 
     Salimans et al. 2016, arXiv:1606.03498, section 4; over all images at once.
 
     Args:
-        probabilities: (N, 10), each row a distribution.
+        probabilities: (N, n), each row a distribution.
 
     Returns:
-        From 1 to 10; the more the better: each image is clearly one digit, and all occur.
+        From 1 to n; the more the better: each image is clearly of one class, and all occur.
     """
 
     def entropy(p):
@@ -115,13 +113,13 @@ def squared_distances(a, b, rows=100):
         yield np.maximum(squares - 2 * block @ b.T, 0)
 
 
-def digit_shares(probabilities: np.ndarray) -> np.ndarray:
-    """Compute the share of images that the classifier takes for each digit: float64 (10,).
+def class_shares(probabilities: np.ndarray) -> np.ndarray:
+    """Compute the share of images that the classifier takes for each class: float64 (n,).
 
     Args:
-        probabilities: (N, 10). Those that are not finite count for no digit.
+        probabilities: (N, n). Those that are not finite count for none.
     """
-    return (_digits(probabilities)[:, np.newaxis] == np.arange(DIGITS)).mean(axis=0)
+    return (_seen(probabilities)[:, np.newaxis] == np.arange(probabilities.shape[1])).mean(axis=0)
 
 
 def total_variation(p: np.ndarray, q: np.ndarray) -> float:
@@ -129,57 +127,57 @@ def total_variation(p: np.ndarray, q: np.ndarray) -> float:
     return float(1 - np.minimum(p, q).sum())
 
 
-def accuracy(probabilities: np.ndarray, digits: np.ndarray) -> float:
-    """Compute how often a classifier sees the digit that it should.
+def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Compute how often a classifier sees the class that it should.
 
     Args:
-        probabilities: (N, 10). Those that are not finite are never right.
-        digits: 0 to 9, (N,).
+        probabilities: (N, n). Those that are not finite are never right.
+        labels: whole numbers from 0, (N,).
 
     Returns:
         The share of right ones, from 0 to 1.
     """
-    return float((_digits(probabilities) == digits).mean())
+    return float((_seen(probabilities) == labels).mean())
 
 
-def digit_accuracy(probabilities: np.ndarray, requested: np.ndarray) -> np.ndarray:
-    """Compute for each digit how often the classifier sees it where it was requested.
+def class_accuracy(probabilities: np.ndarray, requested: np.ndarray) -> np.ndarray:
+    """Compute for each class how often the classifier sees it where it was requested.
 
     Odena et al. 2017, arXiv:1610.09585, section 4.1.
 
     Args:
-        probabilities: (N, 10).
-        requested: digits 0 to 9, (N,), each of them at least once.
+        probabilities: (N, n).
+        requested: labels, whole numbers from 0, (N,), each of them at least once.
 
     Returns:
-        The share of right ones among the images of each digit, float64 (10,).
+        The share of right ones among the images of each class, float64 (n,).
     """
-    right = _digits(probabilities) == requested
-    return np.array([right[requested == digit].mean() for digit in range(DIGITS)])
+    right = _seen(probabilities) == requested
+    return np.array([right[requested == label].mean() for label in range(probabilities.shape[1])])
 
 
-def _digits(probabilities):
-    """Return the most probable digits (N,); -1 for rows that are not finite."""
+def _seen(probabilities):
+    """Return the most probable labels (N,); -1 for rows that are not finite."""
     finite = np.isfinite(probabilities).all(axis=1)
     return np.where(finite, probabilities.argmax(axis=1), -1)
 
 
-def diversity(features: np.ndarray, digits: np.ndarray) -> np.ndarray:
-    """Compute the mean Euclidean distance between the features of two images of one digit.
+def diversity(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Compute the mean Euclidean distance between the features of two images of one class.
 
     Odena et al. 2017, arXiv:1610.09585, section 4.2, measure the same by MS-SSIM between the
     images of a class. 0 says that one image is drawn again and again.
 
     Args:
         features: (N, width).
-        digits: 0 to 9, (N,), each of them at least twice.
+        labels: whole numbers from 0, (N,), each of them at least twice.
 
     Returns:
-        The mean of each digit, float64 (10,).
+        The mean of each class, float64 (n,).
     """
 
     def mean_distance(x):
         total = sum(np.sqrt(block).sum() for block in squared_distances(x, x))
         return total / (len(x) * (len(x) - 1))
 
-    return np.array([mean_distance(features[digits == digit]) for digit in range(DIGITS)])
+    return np.array([mean_distance(features[labels == label]) for label in np.unique(labels)])

@@ -1,11 +1,11 @@
 """Scores as a table in plain text."""
 
-from lib.scoring import formulas
+from lib.scoring.evaluation import Reference, is_mnist, mnist
 
 # How each is printed, in the order in which they are to be read.
 COLUMNS = {
     "FD": ("frechet_distance", ".2f"),
-    "score": ("mnist_score", ".2f"),
+    "score": ("classifier_score", ".2f"),
     "precision": ("precision", ".3f"),
     "coverage": ("coverage", ".3f"),
     "recall": ("recall", ".3f"),
@@ -14,10 +14,10 @@ COLUMNS = {
     "GAN-train": ("classification_accuracy_score", ".3f"),
     "diversity": ("diversity", ".3f"),
 }
-# Standard deviations over ten draws of 10,000 real training images: python3 -m benchmarks.spread
+# Standard deviations over ten draws of 10,000 real training images: python3 -m benchmarks.publish --spread
 SPREAD = {
     "frechet_distance": 0.024,
-    "mnist_score": 0.0065,
+    "classifier_score": 0.0065,
     "precision": 0.0041,
     "coverage": 0.0027,
     "recall": 0.0030,
@@ -27,32 +27,41 @@ SPREAD = {
     "diversity": 0.0016,
 }
 DETAILS = {
-    "share of images": "digit_shares",
-    "accuracy": "digit_accuracy",
-    "diversity": "digit_diversity",
+    "share of images": "class_shares",
+    "accuracy": "class_accuracy",
+    "diversity": "class_diversity",
 }
 LEGEND = """
-FD: Fréchet distance in an MNIST classifier's features, not the FID; 0 is best
-score: MNIST score, from 1 to 10, which is best
+FD: Fréchet distance in the classifier's features, not the FID; 0 is best
+score: the Inception Score's formula, from 1 to {n}, which is best
 precision: share of fakes like real images; read it beside coverage: one good
-  digit drawn again and again has 1
+  image drawn again and again has 1
 coverage: share of real images that a fake comes near to
 recall: share of real images that lie among the fakes; bad fakes raise it
-TV: total variation distance of the digits' shares from the data's; 0 is best
-accuracy: how often the digit is the requested one
+TV: total variation distance of the shares of each {word} from the data's;
+  0 is best
+accuracy: how often the {word} is the requested one
 GAN-train: accuracy on real images of a classifier that learned from these only
-diversity: distance between images of a digit, as a share of that in the data;
-  read it beside accuracy: wrong digits are diverse
+diversity: distance between images of a {word}, as a share of that in the data;
+  read it beside accuracy: wrong ones are diverse"""
+SPREAD_LEGEND = """
 ±: standard deviation from seed to seed, of real images; which test images they
   are compared with moves precision more"""
+OWN_LEGEND = """
+compared with {reference};
+  figures read from other data or another classifier can't be compared with these"""
+MOST_CLASSES = 30  # in the table; the JSON file has them all
 
 
-def table(rows: dict[str, dict]) -> str:
+def table(rows: dict[str, dict], reference: Reference | None = None) -> str:
     """Lay scores side by side in plain text, 80 columns wide for two names of up to 16 letters.
 
     Args:
         rows: what `evaluate` and `evaluate_real` return, by the name of what was scored.
+        reference: what they were compared with; MNIST by default.
     """
+    reference = reference or mnist()
+    own, classes = not is_mnist(reference.train), [*map(str, reference.train.classes)]
     counts = "/".join(sorted({str(result["count"]) for result in rows.values()}))
     first = max(16, *map(len, rows))
     columns = [max(8, len(name)) + 2 for name in rows] + [10]
@@ -60,20 +69,20 @@ def table(rows: dict[str, dict]) -> str:
     def line(name, cells, widths):
         return f"{name:{first}}" + "".join(map(str.rjust, cells, widths))
 
-    lines = [line(f"{counts} images", [*rows, "±"], columns)]
+    lines = [line(f"{counts} images", [*rows, *["±"][own:]], columns)]
     for heading, (key, style) in COLUMNS.items():
-        found = [format(row[key], style) if key in row else "-" for row in rows.values()]
-        lines.append(line(heading, [*found, f"{SPREAD[key]:.4f}"], columns))
+        cells = [format(row[key], style) if key in row else "-" for row in rows.values()]
+        lines.append(line(heading, cells + [f"{SPREAD[key]:.4f}"][own:], columns))
     for heading, key in DETAILS.items():
-        digits = [line(heading, map(str, range(formulas.DIGITS)), [6] * formulas.DIGITS)]
-        for name, result in rows.items():
-            if key in result:
-                digits.append(
-                    line(name, [f"{value:.3f}" for value in result[key]], [6] * formulas.DIGITS)
-                )
-        if len(digits) > 1:
-            lines += ["", *digits]
-    return "\n".join(lines) + "\n" + LEGEND
+        known = {name: row[key] for name, row in rows.items() if key in row}
+        for start in range(0, len(classes) if known and len(classes) <= MOST_CLASSES else 0, 10):
+            some = slice(start, start + 10)
+            lines += ["", line(heading, [name[:5] for name in classes[some]], [6] * 10)]
+            for name, values in known.items():
+                lines.append(line(name, [f"{value:.3f}" for value in values[some]], [6] * 10))
+    legend = LEGEND + (OWN_LEGEND if own else SPREAD_LEGEND)
+    legend = legend.format(n=len(classes), word=reference.train.label_word, reference=reference)
+    return "\n".join(lines) + "\n" + legend
 
 
 def scalars(result: dict) -> dict[str, float]:

@@ -12,6 +12,7 @@ DEFAULTS = {
     "save_interval": 500,
     "log_interval": 50,
     "evaluate_interval": None,
+    "keep_interval": None,
     "plot_model": None,
     "distribute": None,
     "summary": False,
@@ -30,6 +31,7 @@ CHANGEABLE = (
     "save_interval",
     "log_interval",
     "evaluate_interval",
+    "keep_interval",
 )
 PROCESS = (
     "model_name",

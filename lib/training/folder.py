@@ -25,7 +25,8 @@ except ImportError:  # Windows: two processes on one run go unnoticed there
 
 # What a run leaves in its folder, beside its sample grids.
 FILES = "run.json", "networks.txt", "history.csv", "losses.png", "training.gif", "real.png"
-FOLDERS = "checkpoints", "tensorboard", "code1", "code2"  # the last two InfoGAN's
+FILES += ("scores.png",)
+FOLDERS = "checkpoints", "tensorboard", "generators", "code1", "code2"  # the last two InfoGAN's
 
 
 def run_folder(params: Namespace) -> Path:
@@ -47,6 +48,11 @@ def run_folder(params: Namespace) -> Path:
 def generator_path(folder: Path) -> Path:
     """Return where the generator of a run goes: beside its folder."""
     return folder.with_name(f"{folder.name}.h5")
+
+
+def best_path(folder: Path) -> Path:
+    """Return where a run's generator of the lowest Fréchet distance goes."""
+    return folder.with_name(f"{folder.name}_best.h5")
 
 
 def sample_grids(folder: Path) -> list[Path]:
@@ -84,14 +90,16 @@ def claimed(folder: Path, resume: bool, overwrite: bool) -> Iterator[None]:
                 "--overwrite, or give another --output-dir"
             )
         remove_leftovers(folder / "*")
-        remove_leftovers(generator_path(folder))
+        for path in generator_path(folder), best_path(folder), folder / "generators" / "*":
+            remove_leftovers(path)
         yield
 
 
 def remains(folder: Path) -> list[Path]:
     """Return a run's files, its generator included, which no other run may replace."""
     paths = [folder / name for name in (*FOLDERS, *FILES)]
-    return [path for path in [*paths, generator_path(folder)] if os.path.lexists(path)]
+    paths += [generator_path(folder), best_path(folder)]
+    return [path for path in paths if os.path.lexists(path)]
 
 
 def clear(folder: Path) -> None:
@@ -99,7 +107,7 @@ def clear(folder: Path) -> None:
     for name in FOLDERS:  # first what may be resumed
         if (folder / name).is_dir():
             shutil.rmtree(folder / name)
-    for path in *(folder / name for name in FILES), *sample_grids(folder):
+    for path in *(folder / name for name in FILES), *sample_grids(folder), best_path(folder):
         path.unlink(missing_ok=True)
 
 
@@ -121,7 +129,7 @@ def describe(params: Namespace, draw) -> dict:
         },
         "script": params.script,
         "model_name": params.model_name,
-        "data_sha256": draw.fingerprint(),
+        "data_sha256": draw.dataset.fingerprint(),
         "classes": draw.dataset.classes,
         "parameters": {name: value for name, value in vars(params).items() if name not in PROCESS},
     }

@@ -22,10 +22,11 @@ from PIL import Image
 TABLE_SECONDS = 5
 MAX_FRAMES = 200
 EVENTS = "tensorboard/events.out.tfevents"
+FRECHET = "frechet_distance"
 
 
 class Record:
-    """history.csv, losses.png, training.gif and TensorBoard's events in a run's folder.
+    """history.csv, losses.png, scores.png, training.gif and TensorBoard's events in a run's folder.
 
     All are written anew from the rows and grids so far, so that none is doubled or missing.
     """
@@ -87,6 +88,8 @@ class Record:
         later = [row for row in self.history if row["step"] > len(first)]
         points = self.history if len(self.history) >= len(first) else first + later
         self._replace("losses.png", plot_losses, points)
+        if scored := [row for row in self.history if FRECHET in row]:
+            self._replace("scores.png", plot_scores, scored)
         if self.grids:
             self._replace("training.gif", write_gif, self.grids)
 
@@ -137,6 +140,28 @@ def plot_losses(history: list[dict[str, float]], path: Path) -> None:
     axes.grid(alpha=0.3)
     with atomic(path) as temporary:
         figure.savefig(temporary)
+
+
+def plot_scores(scored: list[dict[str, float]], path: Path) -> None:
+    """Draw the Fréchet distance over the steps; below precision, recall and coverage."""
+    figure = Figure(layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    steps = [row["step"] for row in scored]
+    for axes, names in (above, [FRECHET]), (below, ["precision", "recall", "coverage"]):
+        for name in names:
+            axes.plot(steps, [row[name] for row in scored], ".-", label=name, linewidth=1)
+        axes.legend()
+        axes.grid(alpha=0.3)
+    above.set_yscale("log")
+    below.set(xlabel="step", ylim=(0, 1))
+    with atomic(path) as temporary:
+        figure.savefig(temporary)
+
+
+def best(history: list[dict[str, float]]) -> dict[str, float] | None:
+    """Return the row with the lowest Fréchet distance, of several the first; None without any."""
+    scored = [row for row in history if math.isfinite(row.get(FRECHET, math.nan))]
+    return min(scored, key=lambda row: row[FRECHET], default=None)
 
 
 def read_grid(path: Path) -> Image.Image | None:

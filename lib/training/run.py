@@ -5,9 +5,9 @@
             run.log(step, train_step())
 
 The folder <output_dir>/<model_name>/ holds the sample grids (00500.png, ...),
-history.csv, losses.png, training.gif, TensorBoard events, networks.txt, run.json (the run's
-metadata) and checkpoints. A checkpoint holds the complete state of the run; the history in all its
-forms is written anew from there when a run is resumed.
+history.csv, losses.png, scores.png, training.gif, TensorBoard events, networks.txt, run.json (the
+run's metadata), generators/ and checkpoints. A checkpoint holds the complete state of the run; the
+history in all its forms is written anew from there when a run is resumed.
 """
 
 import math
@@ -33,7 +33,7 @@ from lib.training.checkpoints import Checkpoints, read_progress
 from lib.training.defaults import DEFAULTS
 from lib.training.diagram import plot_model, write_summaries
 from lib.training.display import Display, header, how_to
-from lib.training.record import Record
+from lib.training.record import FRECHET, Record, best
 from lib.training.step import prepare
 
 import numpy as np
@@ -66,11 +66,11 @@ def open_run(
     """
     params = Namespace(**DEFAULTS | vars(params))
     generator, discriminator, _ = models
-    if params.evaluate_interval:
-        evaluation.require_mnist(generator)
     if params.plot_model:
         plot_model(generator, discriminator, params.plot_model)
         raise Finished("nothing is left to do")
+    scored = params.evaluate_interval
+    reference = evaluation.reference_for(generator, draw.dataset, params) if scored else None
     path = folder.run_folder(params)
     metadata = folder.describe(params, draw)
     prepare(models, draw)
@@ -87,21 +87,21 @@ def open_run(
                 )
             recorded = progress.metadata["parameters"]["train_steps"]
             if progress.step == params.train_steps == recorded:
-                print(ending(path, params), flush=True)
+                print(ending(path, params, progress.history), flush=True)
                 raise Finished("nothing is left to do")
         progress.metadata = metadata | progress.metadata | {"parameters": metadata["parameters"]}
         print(header(path, draw, params, progress.step), flush=True)
         folder.write_metadata(path, progress.metadata)
         write(path / "real.png", draw_dataset(draw.dataset))
         write_summaries(models, path / "networks.txt", show=params.summary)
-        run = Run(path, models, params, plot, checkpoints, signals)
+        run = Run(path, models, params, plot, checkpoints, signals, reference)
         try:
             with run.display.live:
                 yield run
             if progress.step == params.train_steps:  # not where the loop was left early
                 rate = round(progress.step / run.seconds(), 3)
                 run.close(ended=folder.timestamp(), steps=progress.step, steps_per_second=rate)
-                print(ending(path, params), flush=True)
+                print(ending(path, params, progress.history), flush=True)
         except Exception:
             if progress.step == 0:  # a step that can't be taken leaves nothing in the way
                 folder.clear(path)
@@ -113,10 +113,11 @@ def open_run(
 class Run:
     """Counts the steps of a run; after each shows, draws and saves what is due.
 
-    Goes on from `checkpoints`, in the claimed folder `path`; stops when `signals` has a number.
+    Goes on from `checkpoints`, in the claimed folder `path`; stops when `signals` has a number;
+    scores against `reference`.
     """
 
-    def __init__(self, path: Path, models, params, plot, checkpoints, signals: list):
+    def __init__(self, path: Path, models, params, plot, checkpoints, signals: list, reference):
         self.path = path
         self.generator, self.discriminator, adversarial = models
         self.optimizer = adversarial.optimizer
@@ -124,6 +125,7 @@ class Run:
         self.plot = plot
         self.checkpoints = checkpoints
         self.signals = signals
+        self.reference = reference
         self.progress = checkpoints.progress
         grids = []
         for grid in folder.sample_grids(path):
@@ -164,17 +166,22 @@ class Run:
         scores_due = self.params.evaluate_interval and step % self.params.evaluate_interval == 0
         row_due = scores_due or step % self.params.log_interval == 0
         grid_due = self._grid_due(step)
+        keep_due = self.params.keep_interval and step % self.params.keep_interval == 0
         save_due = grid_due or ending or overdue
 
-        if show := row_due or save_due or time.monotonic() - self.shown > 0.5:
+        if show := row_due or save_due or keep_due or time.monotonic() - self.shown > 0.5:
             self._read()
             means = self.progress.means()
-        if save_due or scores_due:
+        if save_due or scores_due or keep_due:
             self._check_weights()
         if row_due:
             row = self._add_row(self._scores() if scores_due else {})
             self.progress.history.append(row)
             self.progress.recent.clear()
+            if scores_due and best(self.progress.history) is row:
+                self._save_generator(folder.best_path(self.path))
+        if keep_due:
+            self._save_generator(self.path / "generators" / f"{step:05}.h5")
         if grid_due:
             self._add_grid()
         if save_due and not ending:
@@ -208,13 +215,15 @@ class Run:
 
     def _save(self, **ended) -> None:
         self.progress.seconds = self.seconds()
-        path = folder.generator_path(self.path)
-        with averaged(self.optimizer):
-            self.generator.trained.save(path)
+        self._save_generator(folder.generator_path(self.path))
         folder.write_metadata(self.path, self.progress.metadata | ended)
         self.record.draw(self.progress.first)
         self.checkpoints.save(self.progress.step)  # last: what it counts as done is on disk
         self.saved = time.monotonic()
+
+    def _save_generator(self, path: Path) -> None:
+        with averaged(self.optimizer):
+            self.generator.trained.save(path, step=self.progress.step)
 
     def _add_row(self, scores: dict[str, float]) -> dict[str, float]:
         row = {"step": self.progress.step, **self.progress.means(), **scores}
@@ -241,10 +250,13 @@ class Run:
         self.unread.clear()
 
     def _scores(self) -> dict[str, float]:
-        start = time.monotonic()
-        print(f"step {self.progress.step}: scoring 10,000 images", flush=True)
+        start, reference = time.monotonic(), self.reference
+        print(f"step {self.progress.step}: scoring {len(reference.labels):,} images", flush=True)
         with averaged(self.optimizer):
-            scores = scalars(evaluation.evaluate(self.generator, self.params.seed, quick=True))
+            found = evaluation.evaluate(
+                self.generator, self.params.seed, quick=True, reference=reference
+            )
+        scores = scalars(found)
         print(", ".join(f"{name} {v:.4g}" for name, v in scores.items()), flush=True)
         self.began += time.monotonic() - start
         return scores
@@ -282,8 +294,8 @@ def averaged(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
         swap()
 
 
-def ending(path: Path, params: Namespace) -> str:
-    """Say that a run ended, how to let it grow and how to sample from its generator."""
+def ending(path: Path, params: Namespace, history: list[dict[str, float]]) -> str:
+    """Say that a run ended, how to let it grow, how to sample from its generator; name the best."""
     steps, generator = params.train_steps, folder.generator_path(path)
     lines = [
         f"finished after step {steps}; more steps with:",
@@ -293,6 +305,9 @@ def ending(path: Path, params: Namespace) -> str:
     if params.command:
         lines[-1] += "; sample with:"
         lines.append(how_to(params, f"--generator={generator}"))
+    if row := best(history):
+        where = f"{folder.best_path(path)}, of step {row['step']}"
+        lines.append(f"the best generator: {where}, FD {row[FRECHET]:.2f}")
     return "\n".join(lines)
 
 
