@@ -18,11 +18,11 @@ from lib.program.flags import Parser
 
 # The chapter's values.
 parser = Parser(__doc__, model_name="acgan_mnist", conditional=True)
-parser.add_hyperparameter("--train-steps", 40000, "updates of the generator")
-parser.add_hyperparameter("--lr", 2e-4, "discriminator's learning rate; generator's: half of it")
-parser.add_hyperparameter("--decay", 6e-8, "rate / (1 + decay * step); generator's: half of it")
-parser.add_hyperparameter("--batch-size", 64, "images a batch, real and as many fake")
-parser.add_hyperparameter("--latent-size", 100, "width of the noise")
+parser.add_hyperparameter("--train-steps", 40000, "take this many updates of the generator")
+parser.add_hyperparameter("--lr", 2e-4, "learn at this rate; the generator at half of it")
+parser.add_hyperparameter("--decay", 6e-8, "divide the rate by 1 + decay * step (generator: half)")
+parser.add_hyperparameter("--batch-size", 64, "train on this many real images, and as many fakes")
+parser.add_hyperparameter("--latent-size", 100, "draw noise of this width")
 
 parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seconds to import
 
@@ -50,8 +50,8 @@ def build_models(params, dataset):
     discriminator = gan.discriminator(images, num_labels=dataset.num_labels)
     # RMSprop as Keras 2 has it: rho 0.9, and division by sqrt(v) + 1e-7
     discriminator.compile(loss=loss, optimizer=RMSprop(params.lr, params.decay), metrics=metrics)
-    # generator, then discriminator. This model trains the generator's weights only, and runs the
-    # discriminator in inference mode
+    # generator, then discriminator. This model trains the generator's weights only, and leaves
+    # the discriminator as it is, whose batch normalization takes its moving averages
     adversarial = gan.Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(
         loss=loss, optimizer=RMSprop(params.lr / 2, params.decay / 2), metrics=metrics

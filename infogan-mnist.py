@@ -18,16 +18,16 @@ sample:  python3 infogan-mnist.py --generator=infogan_mnist.h5 --category=3 --co
 from lib.program.flags import Parser
 
 parser = Parser(__doc__, model_name="infogan_mnist", conditional=True, num_codes=2)
-parser.add_hyperparameter("--train-steps", 40000, "updates of the generator")
-parser.add_hyperparameter("--lr", 2e-4, "discriminator's learning rate; generator's: half of it")
-parser.add_hyperparameter("--decay", 6e-8, "rate / (1 + decay * step); generator's: half of it")
-parser.add_hyperparameter("--batch-size", 64, "images a batch, real and as many fake")
-parser.add_hyperparameter("--latent-size", 100, "width of the noise")
-parser.add_hyperparameter("--num-categories", 10, "how many categories (the paper's)")
-parser.add_hyperparameter("--category-weight", 1.0, "lambda of the category (the paper's)")
+parser.add_hyperparameter("--train-steps", 40000, "take this many updates of the generator")
+parser.add_hyperparameter("--lr", 2e-4, "learn at this rate; the generator at half of it")
+parser.add_hyperparameter("--decay", 6e-8, "divide the rate by 1 + decay * step (generator: half)")
+parser.add_hyperparameter("--batch-size", 64, "train on this many real images, and as many fakes")
+parser.add_hyperparameter("--latent-size", 100, "draw noise of this width")
+parser.add_hyperparameter("--num-categories", 10, "discover this many categories")
+parser.add_hyperparameter("--category-weight", 1.0, "lambda: weigh the category's loss")
 # lambda / (2 sigma^2), with lambda 1. The paper's code has sigma 1 for codes in (-1, 1), which are
 # twice as wide as these: here sigma is 1/2
-parser.add_hyperparameter("--code-weight", 2.0, "of the squared error of each code")
+parser.add_hyperparameter("--code-weight", 2.0, "weigh the squared error of each code")
 
 parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seconds to import
 

@@ -17,14 +17,16 @@ from lib.program.flags import Parser
 
 # The paper's letters and values, but for steps and noise, which are the chapter's.
 parser = Parser(__doc__, model_name="wgan_gp_mnist")
-parser.add_hyperparameter("--train-steps", 40000, "updates of the generator")
-parser.add_hyperparameter("--lr", 1e-4, "alpha: Adam's learning rate, of both optimizers")
-parser.add_hyperparameter("--beta-1", 0.0, "Adam's decay of the mean gradient")
-parser.add_hyperparameter("--beta-2", 0.9, "Adam's decay of the mean squared gradient")
-parser.add_hyperparameter("--penalty-weight", 10.0, "lambda: weight of the gradient penalty")
-parser.add_hyperparameter("--batch-size", 64, "m: images a batch, real and as many fake")
-parser.add_hyperparameter("--n-critic", 5, "updates of the critic a step")
-parser.add_hyperparameter("--latent-size", 100, "width of the noise z")
+parser.add_hyperparameter("--train-steps", 40000, "take this many updates of the generator")
+parser.add_hyperparameter("--lr", 1e-4, "alpha: learn at this rate by Adam, both networks")
+parser.add_hyperparameter("--beta-1", 0.0, "let Adam's mean gradient decay by this factor")
+parser.add_hyperparameter("--beta-2", 0.9, "let Adam's mean squared gradient decay by this factor")
+parser.add_hyperparameter("--penalty-weight", 10.0, "lambda: weigh the gradient penalty")
+parser.add_hyperparameter(
+    "--batch-size", 64, "m: train on this many real images, and as many fakes"
+)
+parser.add_hyperparameter("--n-critic", 5, "update the critic this often in a step")
+parser.add_hyperparameter("--latent-size", 100, "draw noise z of this width")
 
 parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seconds to import
 

@@ -25,13 +25,15 @@ from lib.program.flags import Parser
 
 # The chapter's values. The letters and their values are also the paper's, in Algorithm 1.
 parser = Parser(__doc__, model_name="wgan_mnist")
-parser.add_hyperparameter("--train-steps", 40000, "updates of the generator")
-parser.add_hyperparameter("--lr", 5e-5, "alpha: learning rate of both optimizers")
-parser.add_hyperparameter("--clip-value", 0.01, "c: bound of the critic's weights")
-parser.add_hyperparameter("--batch-size", 64, "m: images a batch, real, then as many fake")
-parser.add_hyperparameter("--n-critic", 5, "rounds of the critic a step")
-parser.add_hyperparameter("--latent-size", 100, "width of the noise z")
-parser.add_hyperparameter("--batch-norm", False, "batch normalization in the critic (Fig. 8.5)")
+parser.add_hyperparameter("--train-steps", 40000, "take this many updates of the generator")
+parser.add_hyperparameter("--lr", 5e-5, "alpha: learn at this rate, both networks")
+parser.add_hyperparameter("--clip-value", 0.01, "c: clip the critic's weights to [-c, c]")
+parser.add_hyperparameter(
+    "--batch-size", 64, "m: train on this many real images, then as many fakes"
+)
+parser.add_hyperparameter("--n-critic", 5, "train the critic for this many rounds in a step")
+parser.add_hyperparameter("--latent-size", 100, "draw noise z of this width")
+parser.add_hyperparameter("--batch-norm", False, "normalize batches in the critic (Fig. 8.5)")
 
 parser.begin(__name__)  # ends on --help or a wrong flag, before what takes seconds to import
 
@@ -77,8 +79,8 @@ def build_models(params, dataset):
     discriminator = gan.discriminator(images, activation=None, batch_norm=params.batch_norm)
     # RMSprop as Keras 2 has it: rho 0.9, and division by sqrt(v) + 1e-7
     discriminator.compile(loss=wasserstein_loss, optimizer=RMSprop(params.lr), metrics=["accuracy"])
-    # generator, then critic. This model trains the generator's weights only, and runs the critic in
-    # inference mode
+    # generator, then critic. This model trains the generator's weights only, and leaves the
+    # critic as it is, whose batch normalization (--batch-norm) takes its moving averages
     adversarial = gan.Adversarial(generator, discriminator, name=params.model_name)
     adversarial.compile(loss=wasserstein_loss, optimizer=RMSprop(params.lr), metrics=["accuracy"])
     return generator, discriminator, adversarial

@@ -288,7 +288,8 @@ def other_names(file: str, shapes: dict[str, tuple], wanted: tuple[str, ...]) ->
     labels = [name for name, shape in shapes.items() if shape in ((count,), (count, 1))]
     if any(len(names) != 1 for names in (images, labels)[: len(wanted)]):
         return (
-            told + "in which images are called x_train and, where a GAN needs them, labels y_train"
+            told
+            + "in which images are called x_train and, for some GANs and all scores, labels y_train"
         )
     new = ", ".join(f'{w}=f["{n}"]' for w, n in zip(wanted, images + labels, strict=False))
     return told + f'as by f = np.load("{file}"); np.savez("own.npz", {new})'

@@ -75,7 +75,7 @@ LSGAN = "--generator=pretrained/lsgan_mnist.h5"
         ("wgan", ["--data=empty.npz"], "empty.npz doesn't hold images"),
         ("wgan", ["--data=floats.npz"], "give np.interp(x_train, (0, 255), (0, 1))"),
         ("acgan", ["--data=images.npz"], "has no y_train, but x_train"),
-        ("wgan", ["--data=images.npz", "--evaluate-interval=1"], "add --against-mnist"),
+        ("wgan", ["--data=images.npz", "--evaluate-interval=1"], "all scores, labels y_train"),
         ("wgan", ["--output-dir=runs [new]"], "for the [: rename it"),
         ("wgan", ["--output-dir=text.txt"], "text.txt"),
     ],

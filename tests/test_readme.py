@@ -7,6 +7,8 @@ import shlex
 from functools import cache
 from statistics import mean, stdev
 
+from lib.scoring.table import COLUMNS
+
 import pytest
 from helpers import ALL_SCRIPTS, ROOT, blocks, script
 
@@ -156,17 +158,11 @@ def test_figures_of_results_are_those_of_the_files():
 
 
 def test_figures_of_pretrained_are_those_of_the_files():
-    styles = {
-        "frechet_distance": ".2f",
-        "mnist_score": ".2f",
-        **dict.fromkeys(("precision", "coverage", "recall", "total_variation", "accuracy"), ".3f"),
-        **dict.fromkeys(("classification_accuracy_score", "diversity"), ".3f"),
-    }
     for name in ALL_SCRIPTS:
         stem = f"{name.replace('-', '_')}_mnist"
         found = facts(name.replace("-", "_"))
         runs, given = found["scores"], found["parameters"]
-        columns = [([run[key] for run in runs if key in run], f) for key, f in styles.items()]
+        columns = [([run[key] for run in runs if key in run], f) for key, f in COLUMNS.values()]
         scores = [f"{mean(v):{f}} ± {stdev(v):{f}}" if v else "" for v, f in columns]
         assert cells(PRETRAINED, f"{stem} ") == scores
         hours = found["steps"] / found["steps_per_second"] / 3600

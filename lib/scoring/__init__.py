@@ -1,1 +1,1 @@
-"""How good a generator of MNIST digits is, in numbers."""
+"""How good a generator is, in numbers."""

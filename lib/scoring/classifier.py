@@ -3,7 +3,6 @@
 MNIST's weights are shipped; benchmarks/classifier.py trained them.
 """
 
-import functools
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -53,13 +52,9 @@ def build(image_shape: tuple[int, int, int] = (28, 28, 1), num_labels: int = 10)
     """
     kernel, strides, padding = first_layer(image_shape[0])
     x = images = keras.Input(image_shape, name="images")
-    for filters, kernel_size, stride, pool_size in (
-        (32, kernel, strides, 2),
-        (64, 3, 1, 1),
-        (64, 3, 1, 2),
-    ):
-        x = layers.Conv2D(filters, kernel_size, stride, padding, use_bias=False)(x)
-        x = layers.MaxPooling2D(pool_size)(x)  # first: what follows then costs a quarter
+    for filters, size, stride, pool in ((32, kernel, strides, 2), (64, 3, 1, 1), (64, 3, 1, 2)):
+        x = layers.Conv2D(filters, size, stride, padding, use_bias=False)(x)
+        x = layers.MaxPooling2D(pool)(x)  # first: what follows then costs a quarter
         x = layers.BatchNormalization()(x)
         x = layers.ReLU()(x)
     x = layers.Flatten()(x)
@@ -73,9 +68,8 @@ def build(image_shape: tuple[int, int, int] = (28, 28, 1), num_labels: int = 10)
     return keras.Model(images, [features, probabilities], name="classifier")
 
 
-@functools.cache
 def load() -> keras.Model:
-    """Return MNIST's network with the shipped weights; the same object at every call.
+    """Return MNIST's network with the shipped weights.
 
     Raises:
         UserError: the file of the weights is missing or damaged.
@@ -102,14 +96,10 @@ def train(images: np.ndarray, labels: np.ndarray, epochs: int | None = None) -> 
     Returns:
         The network, as `build` describes it. On a processor's cores, the same bits every time.
     """
-    distort = keras.Sequential(
-        [
-            layers.RandomRotation(0.03, fill_mode="nearest"),
-            layers.RandomTranslation(0.08, 0.08, fill_mode="nearest"),
-            layers.RandomZoom((-0.1, 0.1), (-0.1, 0.1), fill_mode="nearest"),
-        ]
-    )
-
+    distort = keras.Sequential()
+    distort.add(layers.RandomRotation(0.03, fill_mode="nearest"))
+    distort.add(layers.RandomTranslation(0.08, 0.08, fill_mode="nearest"))
+    distort.add(layers.RandomZoom((-0.1, 0.1), (-0.1, 0.1), fill_mode="nearest"))
     model = build(images.shape[1:], labels.shape[1])
     images, labels = tf.convert_to_tensor(images), tf.convert_to_tensor(labels)
 

@@ -45,7 +45,7 @@ class Reference:
     def __str__(self):
         told = (
             f"{len(self.labels):,} images of {self.train.name}, of which the classifier in "
-            f"{self.weights} knows {self.accuracy:.1%}"
+            f"{self.weights or 'memory'} knows {self.accuracy:.1%}"
         )
         return told + (": figures mean little below 80%" if self.accuracy < 0.8 else "")
 
@@ -200,20 +200,13 @@ def check(generator: Generator | keras.Model, dataset: data.Dataset) -> None:
     if shape != theirs:
         raise UserError(f"the generator draws images {shape}, {dataset.name} has {theirs}")
     if generator.num_labels and not generator.num_codes:
-        names, theirs = generator.names, [*map(str, dataset.classes)]
-        if len(names) != len(theirs) or (generator.classes and names != theirs):
-            raise UserError(
-                f"the generator draws the classes {', '.join(names)}, {dataset.name} has "
-                f"{', '.join(theirs)}"
-            )
+        one, other = generator.names, [*map(str, dataset.classes)]
+        if len(one) != len(other) or (generator.classes and one != other):
+            told = f"the generator draws the classes {', '.join(one)}, {dataset.name} has "
+            raise UserError(told + ", ".join(other))
 
 
-def score(
-    images: np.ndarray,
-    requested: np.ndarray | None,
-    seed: int | None,
-    reference: Reference | None = None,
-) -> dict:
+def score(images: np.ndarray, requested, seed: int | None, reference=None) -> dict:
     """Score images, float32 (N, side, side, channels) in [0, 1].
 
     Args:
@@ -278,7 +271,7 @@ def classify(images: np.ndarray, model: keras.Model | None = None) -> list[np.nd
         Features (N, 128) and probabilities (N, num_labels), float64; NaN for images that are not
         finite.
     """
-    outputs = (model or classifier.load()).predict(images, batch_size=BATCH_SIZE, verbose=0)
+    outputs = (model or mnist().classifier).predict(images, batch_size=BATCH_SIZE, verbose=0)
     # Pooling makes numbers of NaN.
     finite = np.isfinite(images).all(axis=(1, 2, 3))[:, np.newaxis]
     return [np.where(finite, output, np.nan).astype(np.float64) for output in outputs]

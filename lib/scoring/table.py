@@ -14,7 +14,7 @@ COLUMNS = {
     "GAN-train": ("classification_accuracy_score", ".3f"),
     "diversity": ("diversity", ".3f"),
 }
-# Standard deviations over ten draws of 10,000 real training images: python3 -m benchmarks.spread
+# Standard deviations over ten draws of 10,000 real training images: python3 -m benchmarks.publish --spread
 SPREAD = {
     "frechet_distance": 0.024,
     "classifier_score": 0.0065,
@@ -35,7 +35,7 @@ LEGEND = """
 FD: Fréchet distance in the classifier's features, not the FID; 0 is best
 score: the Inception Score's formula, from 1 to {n}, which is best
 precision: share of fakes like real images; read it beside coverage: one good
-  {word} drawn again and again has 1
+  image drawn again and again has 1
 coverage: share of real images that a fake comes near to
 recall: share of real images that lie among the fakes; bad fakes raise it
 TV: total variation distance of the shares of each {word} from the data's;
