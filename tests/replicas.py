@@ -6,6 +6,7 @@ TensorFlow's number of devices can be set once a process. `toy` is a script, wit
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -21,88 +22,75 @@ import helpers
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import TOY_IMAGES, script, toy_models
+from helpers import TOY_IMAGES, toy_models, toy_params
 from tensorflow import keras
 
-BATCH, SIDE = 8, 8
+RANDOM = np.random.default_rng(0)
 
 
-def train_discriminator(devices, name, words, x, y, steps):
-    """Return how its weights and the optimizer's averages move, the last loss, and batch
-    normalization's averages on every replica.
+def on_each(strategy, function, *arrays):
+    """Call a function on each replica, with the replica's share of some arrays."""
+
+    def call():
+        share = len(arrays[0]) // strategy.num_replicas_in_sync
+        start = share * tf.distribute.get_replica_context().replica_id_in_sync_group
+        return function(*(tf.constant(array)[start:][:share] for array in arrays))
+
+    return tf.function(strategy.run)(call)
+
+
+def halves():
+    """Compare two replicas with half of a batch each to one device with all of it.
+
+    Return how far apart the weights and the optimizer's averages move, and the last losses.
     """
-    strategy = distribute.strategy(devices)
-    keras.utils.set_random_seed(1)
-    module = script(name)
-    with strategy.scope():
-        params, dataset = module.parser.parse_args(words), data.dataset(x)
-        models = module.build_models(params, dataset)
-        prepare(models, data.Sampler(params, dataset))
-    model = models[1]
+    x = RANDOM.random((8, 4, 4, 1), np.float32)
+    y = RANDOM.permutation(np.repeat([[1], [-1]], 4, axis=0)).astype(np.float32)
 
-    def state():
-        averages = [v for v in model.optimizer.variables if v.path.endswith("velocity")]
-        variables = model.trainable_variables, averages
-        return [np.concatenate([np.ravel(value) for value in values]) for values in variables]
+    def train(devices):
+        strategy = distribute.strategy(devices)
+        with strategy.scope():
+            models = toy_models()
+            prepare(models, data.Sampler(toy_params(""), data.dataset(TOY_IMAGES)))
+        critic = models[1]
 
-    before = state()
+        def state():
+            averages = [v for v in critic.optimizer.variables if v.path.endswith("velocity")]
+            variables = critic.trainable_variables, averages
+            return [np.concatenate([np.ravel(value) for value in values]) for values in variables]
 
-    @tf.function
-    def step():
-        def on_replica():
-            share = len(x) // strategy.num_replicas_in_sync
-            start = share * tf.distribute.get_replica_context().replica_id_in_sync_group
-            model.reset_metrics()
-            batch = tf.constant(x)[start:][:share], tf.constant(y)[start:][:share]
-            return model.train_step(batch)["loss"]
+        before = state()
+        for _ in range(3):
+            critic.reset_metrics()
+            losses = on_each(strategy, lambda *batch: critic.train_step(batch)["loss"], x, y)
+        moved = [after - old for after, old in zip(state(), before, strict=True)]
+        return moved, float(strategy.reduce("mean", losses, axis=None))
 
-        return strategy.reduce("mean", strategy.run(on_replica), axis=None)
-
-    for _ in range(steps):
-        loss = float(step())
-    moved = [after - old for after, old in zip(state(), before, strict=True)]
-    averages = [
-        [copy.numpy() for copy in strategy.experimental_local_results(weight.value)]
-        for weight in model.non_trainable_variables
-        if "moving" in weight.path
-    ]
-    return moved, loss, averages
-
-
-def batch():
-    random = np.random.default_rng(0)
-    real = np.repeat([[1], [-1]], BATCH // 2, axis=0).astype(np.float32)
-    return random.random((BATCH, SIDE, SIDE, 1), np.float32), random.permutation(real)
-
-
-def distance(some, others):
-    return float(sum(np.square(a - b).sum() for a, b in zip(some, others, strict=True)) ** 0.5)
-
-
-def halves(name):
-    """Compare two replicas with half of a batch each to one device with all of it."""
-    two, loss_of_two, _ = train_discriminator("cpu:2", name, [], *batch(), 3)
-    one, loss, _ = train_discriminator(None, name, [], *batch(), 3)
+    (two, loss_of_two), (one, loss) = train("cpu:2"), train(None)
     gaps = [np.linalg.norm(a - b) / np.linalg.norm(a) for a, b in zip(one, two, strict=True)]
     return {"gaps": [float(gap) for gap in gaps], "losses": [loss, loss_of_two]}
 
 
 def averages():
     """Compare batch normalization's averages after the whole of a batch and after its halves."""
-    x, y = batch()
-    half = BATCH // 2
+    x = RANDOM.random((8, 8, 8, 1), np.float32)
 
-    def after(devices, rows):
-        return train_discriminator(devices, "dcgan", ["--batch-norm"], x[rows], y[rows], 1)[2]
+    def after(devices, x):
+        strategy = distribute.strategy(devices)
+        keras.utils.set_random_seed(1)
+        with strategy.scope():
+            model = gan.discriminator(keras.Input(x.shape[1:]), batch_norm=True)
+        on_each(strategy, partial(model, training=True), x)
+        values = [v.value for v in model.non_trainable_variables if "moving" in v.path]
+        copies = zip(*map(strategy.experimental_local_results, values), strict=True)
+        return [np.concatenate(copy) for copy in copies]
 
-    first, second = zip(*after("cpu:2", slice(None)), strict=True)  # replica
-    rows = slice(half), slice(half, None), slice(None)
-    one, other, whole = ([copy for (copy,) in after(None, part)] for part in rows)
-    middle = [(some + others) / 2 for some, others in zip(one, other, strict=True)]
+    first, second = after("cpu:2", x)
+    (one,), (other,), (whole,) = (after(None, part) for part in (x[:4], x[4:], x))
     return {
-        "between replicas": distance(first, second),
-        "to the mean of the halves": distance(first, middle),
-        "to the whole": distance(first, whole),
+        "between replicas": float(np.linalg.norm(first - second)),
+        "to the mean of the halves": float(np.linalg.norm(first - (one + other) / 2)),
+        "to the whole": float(np.linalg.norm(first - whole)),
     }
 
 
@@ -141,11 +129,11 @@ def uneven():
 def on_two(folder):
     """Try all on two replicas of this process."""
     return {
-        "halves": [*map(halves, ("lsgan", "wgan"))],
+        "halves": halves(),
         "averages": averages(),
         "draws": draws(),
         "uneven": uneven(),
-        "scripts": scripts(folder, "acgan", "wgan-gp", "infogan"),
+        "scripts": scripts(folder, "wgan-gp", "infogan"),
     }
 
 

@@ -34,6 +34,7 @@ LSGAN = "--generator=pretrained/lsgan_mnist.h5"
         ("wgan", ["--distribute"], "--distribute finds no GPU"),
         ("wgan", ["--model-name=a/b"], "give a name"),
         ("wgan", ["--plot-model=networks.jpg"], "give the name of a .png file"),
+        ("wgan", ["--plot-model=own.png"], "own.png exists: remove it"),
         ("wgan", ["--lear=1"], "unrecognized arguments: --lear=1"),
         ("wgan", ["stray"], "unrecognized arguments: stray"),
         ("wgan", ["--resume", "--overwrite"], "not allowed with argument --resume"),
@@ -49,6 +50,7 @@ LSGAN = "--generator=pretrained/lsgan_mnist.h5"
         ("wgan", [LSGAN, "--digit=3"], "--digit goes with acgan-mnist.py and cgan-mnist.py"),
         ("wgan", [LSGAN, "--lr=1"], "--lr goes with training: leave it out"),
         ("wgan", [LSGAN, "--resume"], "--resume goes with training"),
+        ("wgan", [LSGAN, "--precision=mixed_bfloat16"], "--precision goes with training"),
         ("wgan", [LSGAN, "--seconds=3"], "--seconds goes with --interpolate"),
         ("wgan", [LSGAN, "--evaluate", "--count=3"], "--count doesn't go with --evaluate"),
         ("wgan", [LSGAN, "--evaluate", "--explore"], "not allowed with argument"),
@@ -79,7 +81,8 @@ LSGAN = "--generator=pretrained/lsgan_mnist.h5"
     ],
 )
 def test_one_line(name, flags, words, refusal, tmp_path):
-    (tmp_path / "text.txt").write_text("text")
+    for file in "text.txt", "own.png":
+        (tmp_path / file).write_text("text")
     for suffix in "h5", "npz":
         (tmp_path / f"folder.{suffix}").mkdir()
         (tmp_path / f"empty.{suffix}").touch()
@@ -90,18 +93,25 @@ def test_one_line(name, flags, words, refusal, tmp_path):
     assert words in refusal(name, *flags)
 
 
+def config(workers, kind, index):
+    return json.dumps({"cluster": {"worker": workers}, "task": {"type": kind, "index": index}})
+
+
 @pytest.mark.parametrize(
-    "text",
+    "text, flags, words",
     [
-        "no JSON",
-        json.dumps({"cluster": {"worker": []}, "task": {"type": "worker", "index": 0}}),
-        json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 10**20}}),
-        json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}),
+        ("no JSON", [], "TF_CONFIG must name a cluster"),
+        (config([], "worker", 0), [], "TF_CONFIG must name a cluster"),
+        (config(["a:1"], "worker", 10**20), [], "TF_CONFIG must name a cluster"),
+        (config(["a:1"], "chief", 0), [], "TF_CONFIG must name a cluster"),
+        (config(["a:1"], "worker", 0), ["--distribute=cpu:2"], "for one machine"),
+        ("", ["--distribute=cpu:2"], "needs a fresh Python"),
     ],
 )
-def test_a_cluster_that_is_none(text, refusal, monkeypatch):
+def test_what_cannot_be_distributed(text, flags, words, refusal, monkeypatch):
+    tf.config.list_logical_devices()  # from here on their number is settled
     monkeypatch.setenv("TF_CONFIG", text)
-    assert "TF_CONFIG must name a cluster" in refusal("wgan")
+    assert words in refusal("wgan", *flags)
 
 
 @contextmanager

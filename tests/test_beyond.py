@@ -124,9 +124,11 @@ def test_category_and_codes(tmp_path, monkeypatch, capsys, models):
     assert path.exists()
 
     monkeypatch.chdir(tmp_path)
-    flags = ["--train-steps=1", "--batch-size=2", "--latent-size=6", "--seed=1"]
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8), np.uint8)
+    np.savez("own.npz", x_train=images)
+    flags = ["--data=own.npz", "--train-steps=1", "--batch-size=2", "--latent-size=6", "--seed=1"]
     assert main("infogan", flags, monkeypatch) == 0
-    for name in "infogan_mnist/00001.png", "infogan_mnist/code1/00001.png":
+    for name in "infogan_own/00001.png", "infogan_own/code1/00001.png":
         assert (tmp_path / name).exists()
     command = capsys.readouterr().out.splitlines()[-1].split()
     assert main("infogan", [*command[2:], "--category=3", "--seed=1"], monkeypatch) == 0
@@ -136,7 +138,7 @@ def test_category_and_codes(tmp_path, monkeypatch, capsys, models):
     assert main("acgan", [*command[2:], "--digit=3"], monkeypatch) == 2
     assert "sample from it with infogan-mnist.py" in capsys.readouterr().err
     assert main("infogan", [*command[2:], "--code1=2"], monkeypatch) == 2
-    assert Generator.load("infogan_mnist.h5").num_codes == 2
+    assert Generator.load("infogan_own.h5").num_codes == 2
 
 
 def test_no_category():

@@ -9,12 +9,10 @@ import subprocess
 import sys
 import time
 
-from lib.plumbing.errors import UserError
 from lib.training import distribute
 from lib.training.checkpoints import prefixes
 
 import pytest
-import tensorflow as tf
 from helpers import ROOT, archive, local_cluster, npy
 
 REPLICAS = [sys.executable, "-m", "tests.replicas"]
@@ -57,10 +55,9 @@ def start_workers():
 
 
 def test_halves_of_a_batch_move_the_weights_as_the_whole(on_two):
-    for gan in on_two[1]["halves"]:
-        assert max(gan["gaps"]) < 1e-3  # of the weights, and of RMSprop's averages
-        one, two = gan["losses"]
-        assert one == pytest.approx(two, rel=1e-5)
+    assert max(on_two[1]["halves"]["gaps"]) < 1e-3  # of the weights, and of RMSprop's averages
+    one, two = on_two[1]["halves"]["losses"]
+    assert one == pytest.approx(two, rel=1e-5)
 
 
 def test_batch_normalization_sees_its_replica_s_half(on_two):
@@ -83,14 +80,11 @@ def test_a_batch_that_cannot_be_split_is_refused(on_two):
 
 def test_scripts_train_on_devices_of_one_machine(on_two):
     folder, results = on_two
-    assert results["scripts"] == [0, 0, 0]
-    for name in "acgan_own", "wgan_gp_own", "infogan_own":
+    assert results["scripts"] == [0, 0]
+    for name in "wgan_gp_own", "infogan_own":
         metadata = json.loads((folder / name / "run.json").read_text())
         assert len(metadata["machine"]["devices"]) == 2
         assert metadata["ended"]
-
-
-WORKER = {"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": 0}}
 
 
 @pytest.mark.parametrize("config", ["", "{}", '{"cluster": {}, "task": {}}'])
@@ -99,27 +93,11 @@ def test_a_tf_config_without_a_cluster_means_one_machine(config, monkeypatch):
     assert distribute.strategy(None).cluster_resolver is None
 
 
-@pytest.mark.parametrize(
-    "config, devices, message",
-    [
-        ("localhost:2222", None, "^TF_CONFIG must name a cluster"),
-        (json.dumps(WORKER | {"task": {"index": 1}}), None, "^TF_CONFIG must name a cluster"),
-        (json.dumps(WORKER), "cpu:2", "for one machine"),
-        ("", "cpu:2", "needs a fresh Python"),
-    ],
-)
-def test_what_cannot_be_distributed_is_refused(config, devices, message, monkeypatch):
-    tf.config.list_logical_devices()  # from here on their number is settled
-    monkeypatch.setenv("TF_CONFIG", config)
-    with pytest.raises(UserError, match=message):
-        distribute.strategy(devices)
-
-
 def test_a_port_in_use_is_one_line():
     with socket.create_server(("", 0)) as server:
         place = f"localhost:{server.getsockname()[1]}"
-        config = json.dumps(WORKER | {"cluster": {"worker": [place]}})
-        command, env = [*REPLICAS, "toy"], os.environ | {"TF_CONFIG": config}
+        worker = {"cluster": {"worker": [place]}, "task": {"type": "worker", "index": 0}}
+        command, env = [*REPLICAS, "toy"], os.environ | {"TF_CONFIG": json.dumps(worker)}
         done = subprocess.run(
             command, check=False, cwd=ROOT, env=env, capture_output=True, text=True
         )
@@ -127,17 +105,15 @@ def test_a_port_in_use_is_one_line():
     assert f"can't join TF_CONFIG's cluster as {place}" in done.stderr
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_worker_that_waits_can_be_stopped(signum, tmp_path):
+def test_a_worker_that_waits_can_be_stopped(tmp_path):
     env = os.environ | {"TF_CONFIG": local_cluster(2)[1]}
     command = [*REPLICAS, "toy", f"--output-dir={tmp_path}"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, env=env, **pipes) as worker:
         assert "waits for" in worker.stdout.readline()
-        worker.send_signal(signum)
+        worker.send_signal(signal.SIGINT)
         _, error = worker.communicate(timeout=600)
-    assert worker.returncode in (-signal.SIGTERM, 130)
-    assert error == ""
+    assert (worker.returncode, error) == (130, "")
 
 
 @pytest.fixture

@@ -19,10 +19,11 @@ SIZE, SIDE = 12, 8  # of the noise, and of the images
 CLASSES = [*"abcdefgh", "Snow owl/2", "j"]
 
 
-@pytest.fixture
-def generator(request):
-    """Build the chapter's generator with codes, or one whose first layer isn't where it was."""
-    kind = getattr(request, "param", "chapter")
+def build(kind):
+    """Build the chapter's generator with codes, or one whose first layer isn't where it was.
+
+    Return it, and its first layer that multiplies noise by a kernel.
+    """
     keras.utils.set_random_seed(4)
     noise, labels = keras.Input((SIZE,)), keras.Input((10,))
     if kind == "chapter":
@@ -30,31 +31,25 @@ def generator(request):
         model = gan.generator(noise, SIDE, labels=labels, codes=codes)
         first, *_, last = [layer for layer in model.layers if hasattr(layer, "kernel")]
         last.kernel.assign(50 * last.kernel)  # untrained, all pixels would be nearly the same grey
-        made = Generator(model)
+        return Generator(model), first
+    first = layers.Conv2DTranspose(16, 4) if kind == "convolution" else layers.Dense(16)
+    colours = [layers.Dense(SIDE * SIDE * 3, "tanh"), layers.Reshape((SIDE, SIDE, 3))]
+    if kind == "nested":
+        inner = keras.Sequential([keras.Input((SIZE,)), layers.Rescaling(2), first])
+        model = keras.Sequential([keras.Input((SIZE,)), inner, *colours])
+        return Generator(model, noise="normal", image_range=(-1, 1)), first
+    if kind == "convolution":
+        x = layers.Flatten()(first(layers.Reshape((1, 1, SIZE))(noise)))
     else:
-        colours = [layers.Dense(SIDE * SIDE * 3, "tanh"), layers.Reshape((SIDE, SIDE, 3))]
-        first = layers.Dense(16)
-        if kind == "nested":
-            inner = keras.Sequential([keras.Input((SIZE,)), layers.Rescaling(2), first])
-            model = keras.Sequential([keras.Input((SIZE,)), inner, *colours])
-            made = Generator(model, noise="normal", image_range=(-1, 1))
-        elif kind == "labels first":
-            x = layers.SpectralNormalization(first)(noise)
-            x = layers.Concatenate()([layers.Dense(20)(labels), x])
-        else:
-            first = layers.Conv2DTranspose(16, 4)
-            x = layers.Flatten()(first(layers.Reshape((1, 1, SIZE))(noise)))
-            x = layers.Concatenate()([x, labels])
-        if kind != "nested":
-            image = colours[1](colours[0](x))
-            model = keras.Model([noise, labels], image)
-            made = Generator(model, CLASSES, "own data", image_range=(-1, 1))
-    made.first = first
-    return made
+        x = layers.SpectralNormalization(first)(noise)
+    x = layers.Concatenate()([layers.Dense(20)(labels), x])
+    model = keras.Model([noise, labels], colours[1](colours[0](x)))
+    return Generator(model, CLASSES, "own data", image_range=(-1, 1)), first
 
 
-KINDS = "chapter", "nested", "labels first", "convolution"
-each_kind = pytest.mark.parametrize("generator", KINDS, indirect=True)
+@pytest.fixture(params=["chapter"])
+def generator(request):
+    return build(request.param)[0]
 
 
 @pytest.fixture
@@ -95,11 +90,12 @@ def check_screen(explorer, noise, label=0, codes=(0.5, 0.5), chosen=0):
     np.testing.assert_allclose(tiles, images, atol=2)
 
 
-@each_kind
-def test_directions_change_the_first_layer_most(generator):
+@pytest.mark.parametrize("kind", ["chapter", "nested", "labels first", "convolution"])
+def test_directions_change_the_first_layer_most(kind):
+    generator, first = build(kind)
     directions = explore.latent_directions(generator, 8)
     np.testing.assert_allclose(directions @ directions.T, np.eye(8), atol=1e-5)
-    kernel = generator.first.kernel.numpy()
+    kernel = first.kernel.numpy()
     kernel = kernel.transpose(3, 0, 1, 2).reshape(SIZE, -1) if kernel.ndim == 4 else kernel[:SIZE]
     changes = np.linalg.norm(directions @ kernel, axis=1)
     np.testing.assert_allclose(changes, np.linalg.svd(kernel, compute_uv=False)[:8], rtol=1e-4)
@@ -112,7 +108,7 @@ def test_a_network_without_such_a_layer(tmp_path):
         explore.latent_directions(Generator(keras.Model(noise, image)), 8)
 
 
-@each_kind
+@pytest.mark.parametrize("generator", ["chapter", "nested", "labels first"], indirect=True)
 def test_play(explorer, generator, tmp_path):
     noise, first, codes = explorer.noise, generator.num_codes, [0.5, 0.5]
     check_screen(explorer, noise)
@@ -167,22 +163,20 @@ class FigureCanvas(FigureCanvasAgg):
     def new_manager(cls, figure, num):
         raise RuntimeError("no screen")
 """
+BACKENDS = {
+    "agg": "it needs a display",
+    "module://matplotlib_inline.backend_inline": "in a notebook, ipympl",
+    "module://broken_toolkit": "no screen",
+}
 
 
-@pytest.mark.parametrize(
-    "backend, message",
-    [
-        ("agg", "it needs a display"),
-        ("module://matplotlib_inline.backend_inline", "in a notebook, ipympl"),
-        ("module://broken_toolkit", "no screen"),
-    ],
-)
-def test_no_window(backend, message, generator, tmp_path, monkeypatch):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_window(backend, generator, tmp_path, monkeypatch):
     (tmp_path / "broken_toolkit.py").write_text(BROKEN_TOOLKIT)
     monkeypatch.syspath_prepend(tmp_path)
     plt.switch_backend(backend)
     try:
-        with pytest.raises(UserError, match=message):
+        with pytest.raises(UserError, match=BACKENDS[backend]):
             explore.explore(generator, 1, tmp_path)
     finally:
         plt.switch_backend("agg")

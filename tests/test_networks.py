@@ -145,31 +145,24 @@ def test_batch_normalization_is_that_of_keras_2():
     np.testing.assert_allclose(y, (x - mean) / np.sqrt(variance + 1e-3), rtol=1e-5)
 
 
-def adversarial():
+def test_each_model_trains_its_own_network_alone():
+    """The adversarial model leaves batch normalization's averages in the discriminator too."""
     discriminator = gan.discriminator(image(), batch_norm=True)
     discriminator.compile("sgd", "mse")
     model = gan.Adversarial(generator(), discriminator)
     model.compile("sgd", "mse")
-    return model
-
-
-def test_adversarial_trains_the_generator_alone():
-    model = adversarial()
-    before = [part.get_weights() for part in (model.generator, model.discriminator)]
+    parts = model.generator, discriminator
+    before = [part.get_weights() for part in parts]
     model.train_on_batch(np.ones((8, 100), "float32"), np.ones((8, 1)))
-    after = [part.get_weights() for part in (model.generator, model.discriminator)]
-    assert any((old != new).any() for old, new in zip(before[0], after[0], strict=True))
-    # neither weights nor batch normalization's averages
-    for old, new in zip(before[1], after[1], strict=True):
+    middle = [part.get_weights() for part in parts]
+    assert any((old != new).any() for old, new in zip(before[0], middle[0], strict=True))
+    for old, new in zip(before[1], middle[1], strict=True):
         np.testing.assert_array_equal(old, new)
-
-
-def test_discriminator_still_learns_beside_the_adversarial_model():
-    model = adversarial()
-    before = model.discriminator.get_weights()
-    model.discriminator.train_on_batch(np.ones((8, 28, 28, 1), "float32"), np.ones((8, 1)))
-    after = model.discriminator.get_weights()
-    assert all((old != new).any() for old, new in zip(before, after, strict=True))
+    discriminator.train_on_batch(np.ones((8, 28, 28, 1), "float32"), np.ones((8, 1)))
+    after = [part.get_weights() for part in parts]
+    assert all((old != new).any() for old, new in zip(middle[1], after[1], strict=True))
+    for old, new in zip(middle[0], after[0], strict=True):
+        np.testing.assert_array_equal(old, new)
 
 
 def test_what_is_built_is_plain_keras(tmp_path):

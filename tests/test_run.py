@@ -16,10 +16,9 @@ import sys
 import threading
 import time
 from pathlib import Path
+from shutil import copytree
 
 from lib import gan
-from lib.gan import Adversarial
-from lib.keras2 import RMSprop
 from lib.plumbing.errors import Finished, Stopped, UserError
 from lib.training import record, run
 from lib.training.checkpoints import prefixes
@@ -33,7 +32,6 @@ from helpers import (
     ROOT,
     TOY_IMAGES,
     events,
-    main,
     results,
     toy_models,
     toy_params,
@@ -95,7 +93,7 @@ def test_the_record(whole):
     assert (place / "networks.txt").read_text().count('Model: "') == 3
 
 
-def test_the_facts(whole):
+def test_the_metadata(whole):
     facts = json.loads((whole[0] / "toy" / "run.json").read_text())
     parameters = {"seed": 5, "batch_size": 4, "train_steps": 10, "precision": "float32"}
     assert parameters.items() <= facts["parameters"].items()
@@ -104,14 +102,21 @@ def test_the_facts(whole):
     assert facts["steps_per_second"] > 0
 
 
-def test_the_history_holds_means_over_the_interval(tmp_path):
-    toy_run(tmp_path / "each", train_steps=6, log_interval=1)
-    toy_run(tmp_path / "means", train_steps=6, log_interval=3)
+def test_each_step_is_taken_in_one_graph_and_counts(whole, tmp_path, monkeypatch):
+    """The history has means over the interval; a checkpoint is due every few minutes too."""
+    models, calls = toy_models(), []
+    for model in models[1:]:
+        step = model.train_step
+        model.train_step = lambda *args, step=step: calls.append(step) or step(*args)
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0)
+    toy_run(tmp_path, models=models, log_interval=1, save_interval=100, train_steps=9)
+    assert len(calls) in (2, 4)  # Python runs while the step is traced
     each, means = (
-        np.array([[float(value) for value in row.values()] for row in rows(tmp_path / name)])
-        for name in ("each", "means")
+        np.array([[float(value) for value in row.values()] for row in rows(folder)])
+        for folder in (tmp_path, whole[0])
     )
-    np.testing.assert_allclose(means[:, 1:], each[:, 1:].reshape(2, 3, 4).mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(means[:3, 1:], each[:, 1:].reshape(3, 3, 4).mean(axis=1), rtol=1e-6)
+    assert [Path(prefix).name for prefix in prefixes(tmp_path / "toy")] == ["ckpt-9", "ckpt-8"]
 
 
 def test_a_long_animation_is_thinned_from_its_end(tmp_path, monkeypatch):
@@ -123,22 +128,6 @@ def test_a_long_animation_is_thinned_from_its_end(tmp_path, monkeypatch):
     with Image.open(tmp_path / "training.gif") as gif:
         frames = [frame.convert("L").getpixel((0, 0)) for frame in ImageSequence.Iterator(gif)]
     assert frames == [30 * level for level in (1, 4, 7)]
-
-
-def test_a_checkpoint_is_due_every_few_minutes(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0)
-    toy_run(tmp_path, train_steps=3, save_interval=100)
-    assert [Path(prefix).name for prefix in prefixes(tmp_path / "toy")] == ["ckpt-3", "ckpt-2"]
-
-
-def test_a_step_is_one_graph(tmp_path):
-    """Calls each model's Python while it is traced, at most twice, and not at each step."""
-    models, calls = toy_models(), []
-    for model in models[1:]:
-        step = model.train_step
-        model.train_step = lambda *args, step=step: calls.append(step) or step(*args)
-    toy_run(tmp_path, models=models)
-    assert len(calls) in (2, 4)
 
 
 def test_a_terminal_shows_a_bar_with_the_losses(tmp_path, monkeypatch, capsys):
@@ -167,18 +156,23 @@ def test_the_bar_of_acgan_shows_totals_and_accuracies():
     assert [name for name, _ in shortened(means)][:5] == names
 
 
-@pytest.mark.parametrize("lacking", ["flock", "fsync"])
-def test_a_file_system_without_locks_or_flushes_of_folders(lacking, tmp_path, monkeypatch, capsys):
+def test_a_file_system_without_locks_and_flushes_of_folders(tmp_path, monkeypatch, capsys):
     fsync = os.fsync
 
     def fail(descriptor, *_):
-        if lacking == "fsync" and not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
             return fsync(descriptor)
         raise OSError(errno.EINVAL, "Invalid argument")
 
-    monkeypatch.setattr(*((fcntl, "flock") if lacking == "flock" else (os, "fsync")), fail)
+    def refuse(*_):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     toy_run(tmp_path, train_steps=1)
-    assert "this file system" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "this file system has no locks" in out
+    assert "this file system flushes no folders" in out
 
 
 def test_a_table_that_is_in_use_is_replaced_later(tmp_path, monkeypatch, capsys):
@@ -195,67 +189,6 @@ def test_a_table_that_is_in_use_is_replaced_later(tmp_path, monkeypatch, capsys)
     toy_run(tmp_path)
     assert "history.csv is in use" in capsys.readouterr().out
     assert [row["step"] for row in rows(tmp_path)] == ["3", "6", "9", "10"]
-
-
-class Nested(keras.layers.Layer):
-    """Has its layers in a list, where TensorFlow's checkpoints find none."""
-
-    def __init__(self):
-        super().__init__()
-        self.blocks = [keras.layers.Dense(4), keras.layers.Dropout(0.5)]
-
-    def build(self, shape):
-        self.blocks[0].build(shape)
-
-    def call(self, inputs, training=None):
-        for block in self.blocks:
-            inputs = block(inputs) if block is self.blocks[0] else block(inputs, training=training)
-        return inputs
-
-
-def own_models(**settings):
-    """Build the toy GAN with a critic that draws random numbers and normalizes its weights."""
-    generator, _, _ = toy_models()
-    images = keras.Input((4, 4, 1))
-    x = keras.layers.SpectralNormalization(keras.layers.Conv2D(4, 3))(images)
-    x = Nested()(keras.layers.GaussianNoise(0.1)(keras.layers.Flatten()(x)))
-    discriminator = keras.Model(images, keras.layers.Dense(1)(x), name="discriminator")
-    adversarial = Adversarial(generator, discriminator)
-    discriminator.compile(loss="mse", optimizer=RMSprop(0.02), metrics=["accuracy"])
-    adversarial.compile(
-        loss="mse", optimizer=keras.optimizers.Adam(0.01, **settings), metrics=["accuracy"]
-    )
-    return generator, discriminator, adversarial
-
-
-def test_networks_of_ones_own_resume_with_the_same_bits(tmp_path):
-    whole = toy_run(tmp_path / "whole", models=own_models(use_ema=True, ema_momentum=0.9))
-    toy_run(tmp_path, models=own_models(use_ema=True, ema_momentum=0.9), train_steps=5)
-    models = own_models(use_ema=True, ema_momentum=0.9)
-    assert_same_weights(toy_run(tmp_path, models=models, resume=True), whole)
-    assert results(tmp_path / "toy") == results(tmp_path / "whole" / "toy")
-
-    # averages are drawn and saved, and training goes on from the weights
-    plain = toy_run(tmp_path / "plain", models=own_models())
-    assert_same_weights(plain, whole)
-    averaged = keras.models.load_model(tmp_path / "toy.h5").get_weights()
-    assert not np.array_equal(averaged[0], whole[0].get_weights()[0])
-    assert grid_of(tmp_path) != grid_of(tmp_path / "plain")
-
-
-def grid_of(folder):
-    return (folder / "toy" / "00010.png").read_bytes()
-
-
-def test_parameters_compare_as_json_has_them(tmp_path):
-    toy_run(tmp_path, train_steps=1, sizes=(1, np.float32(2)))
-    toy_run(tmp_path, train_steps=2, sizes=(1, np.float32(2)), resume=True)
-
-
-def test_resume_where_no_run_is_says_how_to_begin(tmp_path):
-    with pytest.raises(UserError, match="there is no run in .*toy: leave out --resume to begin"):
-        toy_run(tmp_path, resume=True)
-    toy_run(tmp_path, train_steps=1)
 
 
 def test_a_resumed_run_equals_the_uninterrupted_one(whole, tmp_path):
@@ -277,10 +210,19 @@ def test_a_resumed_run_equals_the_uninterrupted_one(whole, tmp_path):
     assert not sweep.exists()
 
 
-def test_a_run_may_grow(whole, tmp_path):
+@pytest.fixture(scope="module")
+def half(tmp_path_factory):
+    """Return the folder of a run that was asked for 5 steps."""
+    folder = tmp_path_factory.mktemp("half")
+    toy_run(folder, train_steps=5, sizes=(1, np.float32(2)))
+    return folder
+
+
+def test_a_run_may_grow(whole, half, tmp_path):
+    """Its parameters compare as JSON has them."""
     folder, models = whole
-    toy_run(tmp_path, train_steps=5)
-    assert_same_weights(toy_run(tmp_path, resume=True), models)
+    copytree(half, tmp_path, dirs_exist_ok=True)
+    assert_same_weights(toy_run(tmp_path, resume=True, sizes=(1, np.float32(2))), models)
     assert results(tmp_path / "toy") == results(folder / "toy")
 
 
@@ -294,29 +236,30 @@ def test_a_stopped_run_may_end_where_it_is(tmp_path):
     assert facts["steps"] == facts["parameters"]["train_steps"] == 5
 
 
-def test_intervals_may_change_on_resume(whole, tmp_path):
-    toy_run(tmp_path, train_steps=5)
-    models = toy_run(tmp_path, resume=True, save_interval=3, log_interval=1)
+def test_intervals_may_change_on_resume(whole, half, tmp_path):
+    copytree(half, tmp_path, dirs_exist_ok=True)
+    models = toy_run(tmp_path, resume=True, save_interval=3, log_interval=1, sizes=(1, 2))
     assert_same_weights(models, whole[1])
     assert grids(tmp_path) == [f"{step:05d}.png" for step in (1, 4, 6, 9, 10)]
     assert [row["step"] for row in rows(tmp_path)] == [*"36789", "10"]
 
 
-def test_a_run_is_not_lost_by_a_slip(tmp_path):
-    toy_run(tmp_path, train_steps=4)
+def test_a_run_is_not_lost_by_a_slip(whole, tmp_path, capsys):
+    copytree(whole[0], tmp_path, dirs_exist_ok=True)
     before = results(tmp_path / "toy"), (tmp_path / "toy.h5").read_bytes()
     for match, params in (
         ("already.*--resume.*--overwrite", {}),
         ("batch_size 4, not 8", {"resume": True, "batch_size": 8}),
-        ("has taken 4 steps already: give --train-steps=4", {"resume": True, "train_steps": 3}),
+        ("has taken 10 steps already: give --train-steps=10", {"resume": True, "train_steps": 3}),
         ("is of None", {"resume": True, "script": "other"}),
         ("began with other images", {"resume": True, "images": TOY_IMAGES[::-1]}),
     ):
         with pytest.raises(UserError, match=match):
             toy_run(tmp_path, **params)
     with pytest.raises(Finished):
-        toy_run(tmp_path, resume=True, train_steps=4)
-    gan.train(toy_models(), TOY_IMAGES, toy_params(tmp_path, resume=True, train_steps=4))
+        toy_run(tmp_path, resume=True)
+    assert "finished after step 10" in capsys.readouterr().out
+    gan.train(toy_models(), TOY_IMAGES, toy_params(tmp_path, resume=True))
     assert (results(tmp_path / "toy"), (tmp_path / "toy.h5").read_bytes()) == before
 
     own = [tmp_path / "toy" / name for name in ("notes.txt", "1st-good.png")]
@@ -382,28 +325,27 @@ def test_a_diverged_run_keeps_its_last_good_state(tmp_path):
     assert all(np.isfinite(float(value)) for row in rows(tmp_path) for value in row.values())
 
 
-@pytest.mark.parametrize("limit, name", [(8_000, "toy.h5"), (100_000, "ckpt-6")])
-def test_a_full_disk_costs_only_what_came_after_the_last_checkpoint(limit, name, tmp_path, whole):
-    """Allows no file above a size, so that the generator doesn't fit, or the checkpoint."""
+def test_a_full_disk_costs_only_what_came_after_the_last_checkpoint(tmp_path):
+    """Allows no file above a size, so that the generator doesn't fit, and then the checkpoint."""
 
-    def few():
+    def train(folder=tmp_path, **params):
         models = toy_models()
         models[1].ballast = tf.Variable(np.zeros(50_000, np.float32))  # in checkpoints alone
-        return models
+        return toy_run(folder, models=models, images=np.zeros_like(TOY_IMAGES), **params)
 
-    toy_run(tmp_path, models=few(), train_steps=5)
+    train(train_steps=5)
     generator = (tmp_path / "toy.h5").read_bytes()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        with pytest.raises(OSError, match=name):
-            toy_run(tmp_path, models=few(), resume=True, train_steps=6)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    if name == "toy.h5":
-        assert (tmp_path / "toy.h5").read_bytes() == generator
-    assert prefixes(tmp_path / "toy")[0].endswith("ckpt-5")
-    assert_same_weights(toy_run(tmp_path, models=few(), resume=True), whole[1])
+    for limit, name in (8_000, "toy.h5"), (100_000, "ckpt-6"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            with pytest.raises(OSError, match=name):
+                train(resume=True, train_steps=6)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert ((tmp_path / "toy.h5").read_bytes() == generator) == (name == "toy.h5")
+        assert prefixes(tmp_path / "toy")[0].endswith("ckpt-5")
+    assert_same_weights(train(resume=True), train(tmp_path / "whole"))
     assert not [*tmp_path.rglob("ckpt-6*"), *tmp_path.rglob(".tmp*")]
 
 
@@ -428,11 +370,11 @@ def test_the_second_ctrl_c_is_python_s_own():
 
 def test_a_thread_may_train(tmp_path):
     """Trains by gan.train where Python hears no signals, as in some notebooks."""
-    arguments = toy_models(), TOY_IMAGES, toy_params(tmp_path)
+    arguments = toy_models(), TOY_IMAGES, toy_params(tmp_path, train_steps=1)
     thread = threading.Thread(target=gan.train, args=arguments)
     thread.start()
     thread.join()
-    assert grids(tmp_path)[-1] == "00010.png"
+    assert grids(tmp_path) == ["00001.png"]
 
 
 def killed_child(folder):
@@ -442,12 +384,12 @@ def killed_child(folder):
 
 
 def test_kills_at_random_moments(tmp_path, monkeypatch):
-    """Kill a run 6 times, half of them while a checkpoint is written; nothing is lost by it."""
+    """Kill a run 4 times, half of them while a checkpoint is written; nothing is lost by it."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # for the server of the forks
     context = multiprocessing.get_context("forkserver")  # which imports TensorFlow once
     context.set_forkserver_preload(["test_run"])
     chance, steps = random.Random(0), []
-    for kill in range(6):
+    for kill in range(4):
         old = {*tmp_path.glob("toy/checkpoints/*")}
         child = context.Process(target=killed_child, args=[tmp_path])
         child.start()
@@ -469,52 +411,17 @@ def test_kills_at_random_moments(tmp_path, monkeypatch):
     assert results(tmp_path / "toy") == results(tmp_path / "whole" / "toy")
 
 
-@pytest.fixture
-def start(tmp_path):
-    """Return what starts lsgan-mnist.py in tmp_path."""
-    processes = []
-
-    def begin(*flags):
-        command = [sys.executable, ROOT / "lsgan-mnist.py", *flags]
-        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-        processes.append(subprocess.Popen(command, cwd=tmp_path, **pipes))
-        return processes[-1]
-
-    yield begin
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-def wait_for_checkpoint(process, place, step):
-    while not (saved := prefixes(place)) or int(saved[0].rpartition("-")[2]) < step:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.02)
-
-
-def test_a_script_is_killed_then_interrupted(start, tmp_path, monkeypatch):
-    place = tmp_path / "lsgan_mnist"
-    few = ["--batch-size=4", "--seed=3", "--save-interval=2", "--log-interval=1"]
-    killed = start(*few)
-    wait_for_checkpoint(killed, place, 2)
-    killed.kill()
-    killed.wait()
-    newest = int(prefixes(place)[0].rpartition("-")[2])
-    interrupted = start("--resume")
-    wait_for_checkpoint(interrupted, place, newest + 2)
-    interrupted.send_signal(signal.SIGINT)
-    _, error = interrupted.communicate(timeout=600)
-    assert interrupted.returncode == 130
+def test_ctrl_c_ends_a_script_after_its_step(tmp_path):
+    words = ["-m", "tests.replicas", "toy", f"--output-dir={tmp_path}", "--save-interval=2"]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    command = [sys.executable, *words, "--train-steps=1000000"]
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
+        while not prefixes(tmp_path / "toy"):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=600)
+    assert process.returncode == 130
     finishing, said = error.strip().splitlines()
     assert finishing == "finishing this step; Ctrl-C again stops at once"
-    (step,) = re.findall(
-        r"stopped after step (\d+), all of it saved.*lsgan-mnist.py --resume", said
-    )
-
-    monkeypatch.chdir(tmp_path)
-    end = f"--train-steps={int(step) + 1}"
-    assert main("lsgan", ["--resume", end], monkeypatch) == 0
-    assert main("lsgan", [*few, end, "--output-dir=whole"], monkeypatch) == 0
-    assert results(place) == results(tmp_path / "whole" / "lsgan_mnist")
-    generators = tmp_path / "lsgan_mnist.h5", tmp_path / "whole" / "lsgan_mnist.h5"
-    assert_same_weights(*[[keras.models.load_model(path)] for path in generators])
+    assert re.search(r"stopped after step \d+, all of it saved.*toy-mnist.py .*--resume", said)
