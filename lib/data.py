@@ -193,7 +193,8 @@ def in_range(x: np.ndarray, found: str) -> np.ndarray:
         if low >= -ROUNDING and high <= 1 + ROUNDING:
             return x.astype(np.float32).clip(0, 1)
     elif low >= 0 and high <= 255:
-        return x.astype(np.uint8) * np.uint8(255 if high <= 1 else 1)
+        x = x.astype(np.uint8, copy=False)
+        return x * np.uint8(255) if high <= 1 else x
     own = min(low, 0.0), max(high, 0.0)
     fits = [own, *((b, w) for b, w in RANGES if b <= low and high <= w)]
     likely = next((r for r in RANGES if is_filled(*r, *own)), own)
@@ -313,6 +314,8 @@ class Sampler:
         self.latent_size = params.latent_size
         self.distribution = getattr(params, "noise", "uniform")
         self.image_range = tuple(getattr(params, "image_range", (0.0, 1.0)))
+        if not -np.inf < self.image_range[0] < self.image_range[1] < np.inf:
+            raise UserError(f"image_range is {self.image_range}: give black and white, as (-1, 1)")
         if self.distribution not in NOISES:
             raise UserError(
                 f"noise {self.distribution!r} is unknown: give one of {', '.join(NOISES)}"

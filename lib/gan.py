@@ -172,13 +172,14 @@ class Adversarial(keras.Model):
 @contextmanager
 def frozen(model: keras.Model) -> Iterator[None]:
     """Have a model's layers take themselves for not trainable, at any depth."""
-    before = [(layer, layer.trainable) for layer in model._flatten_layers()]
+    parts = [*model._flatten_layers(), *model.variables]
+    before = [part.trainable for part in parts]
     model.trainable = False
     try:
         yield
     finally:
-        for layer, trainable in before:  # the outer ones, which set the inner ones, come first
-            layer.trainable = trainable
+        for part, trainable in zip(parts, before, strict=True):
+            part.trainable = trainable  # the outer layers, which set what is in them, come first
 
 
 def gan_step(models, draw: data.Sampler, params) -> dict[str, tf.Tensor]:

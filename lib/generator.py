@@ -311,13 +311,10 @@ def quiet(logger: str) -> Iterator[None]:
 
 
 # Layers that run code or read files which a description names.
-UNSAFE = tuple(
-    getattr(keras.layers, name)
-    for name in (
-        *("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"),
-        *("StringLookup", "IntegerLookup", "TextVectorization"),
-    )
-    if hasattr(keras.layers, name)
+UNSAFE = (
+    *(keras.layers.Lambda, keras.layers.TFSMLayer, keras.layers.TorchModuleWrapper),
+    *(keras.layers.JaxLayer, keras.layers.FlaxLayer, keras.layers.TextVectorization),
+    keras.layers.StringLookup.__base__,  # IndexLookup
 )
 BUILT = (
     *(keras.Operation, keras.DTypePolicy, keras.initializers.Initializer),
@@ -358,8 +355,11 @@ def keras_class(description: dict) -> type | None:
 
 def is_registered(description: dict) -> bool:
     """Return whether the running script has registered the class or function of a description."""
-    names = {description.get("registered_name"), description["class_name"]}
-    return bool(names & {*keras.utils.get_custom_objects()})
+    if description["class_name"] == "function":
+        name = description.get("config")
+    else:
+        name = description.get("registered_name", description["class_name"])
+    return isinstance(name, str) and name in keras.utils.get_custom_objects()
 
 
 def check_classes(config: dict, whose: str) -> None:
@@ -377,15 +377,15 @@ def check_classes(config: dict, whose: str) -> None:
                 continue
             name = description["config"]
         found = keras_class(description)
-        if name == "__lambda__" or found in UNSAFE:
+        if name == "__lambda__" or (found and issubclass(found, UNSAFE)):
             raise UserError(
                 f"{whose} has a layer of code ({name}), which no file can hold safely: write a "
-                "layer class instead, under @keras.saving.register_keras_serializable()"
+                "layer class instead, under @keras.utils.register_keras_serializable()"
             )
         if found is None:
             raise UserError(
                 f"{whose} has {name}, which is not Keras's own: the script that defines it can "
-                "use it, under @keras.saving.register_keras_serializable()"
+                "use it, under @keras.utils.register_keras_serializable()"
             )
 
 
@@ -420,7 +420,10 @@ def modern(node):
     if not isinstance(node, dict):
         return node
     node = {key: modern(value) for key, value in node.items()}
-    if "class_name" not in node or node.get("module") or node["class_name"] in VALUES:
+    if "class_name" not in node:
+        return node
+    node.setdefault("module", None)  # or Keras looks up by other rules than `check_classes`
+    if node["module"] or node["class_name"] in VALUES:
         return node
     if is_registered(node) or (kind := keras_class(node)) is None:
         return node
@@ -455,9 +458,12 @@ def check_stored(path: Path) -> None:
     """Raise a ValueError unless an h5 holds all its numbers plainly, none of them elsewhere."""
 
     def check(_, found):
-        # chunks may repeat or inflate data; external data lie in another file
+        # chunks may repeat or inflate data; external and virtual data lie elsewhere, or nowhere
         if isinstance(found, h5py.Dataset) and (
-            found.dtype.kind not in "biuf" or found.chunks or found.external or found.is_virtual
+            found.dtype.kind not in "biuf"
+            or found.chunks
+            or found.external
+            or found.id.get_storage_size() != found.nbytes
         ):
             raise ValueError(f"{found.name} isn't stored in it plainly")
 
@@ -480,7 +486,8 @@ def check_generator(model: keras.Model, noise: str, image_range, classes: list) 
         raise ValueError(f"{widths[1][0]:,} labels, more than {data.MAX_CLASSES:,}")
     if isinstance(shape, list) or len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3):
         raise ValueError(f"it draws no square images, but {shape}")
-    if noise not in data.NOISES or (image_range is not None and np.shape(image_range) != (2,)):
+    low, high = (0, 1) if image_range is None else map(float, image_range)
+    if noise not in data.NOISES or not -np.inf < low < high < np.inf:
         raise ValueError(f"its noise is {noise}, its images are in {image_range}")
     if classes and widths[1:2] != [(len(classes),)]:
         raise ValueError(f"{len(classes)} classes for {widths[1:2]} labels")

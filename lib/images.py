@@ -125,6 +125,7 @@ def read_pictures(path: Path, names: list[str], opened, labels: bool, image_size
     try:
         with warnings.catch_warnings(), progress_bar() as bar:
             warnings.simplefilter("ignore")  # Pillow's, of each picture's oddities
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
             found = zip(files, pool.map(picture, files), strict=True)
             for file, pixels in bar.track(found, len(files), description="reading"):
                 if isinstance(pixels, str):

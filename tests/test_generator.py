@@ -192,6 +192,20 @@ def test_code_in_a_file_is_refused(suffix, tmp_path):
     assert Path(path).exists()
 
 
+def test_a_registered_name_hides_no_code(plain, tmp_path):
+    """Keras would look up the class of a description without a module by its name alone."""
+
+    def change(config):
+        layer = next(x for x in config["config"]["layers"] if x["class_name"] == "Activation")
+        del layer["module"]
+        layer.update({"class_name": "Lambda", "registered_name": "improved_gans>RMSprop"})
+        layer["config"] = {"function": {"class_name": "function", "config": "relu"}, "name": "x"}
+
+    change_config(plain, tmp_path / "bad.h5", change)
+    with pytest.raises(UserError, match=NO_GENERATOR + ".*(recognized|RMSprop|deserialized)"):
+        Generator.load(tmp_path / "bad.h5")
+
+
 @pytest.mark.parametrize(
     "dense",
     [
@@ -201,6 +215,7 @@ def test_code_in_a_file_is_refused(suffix, tmp_path):
         {"module": "keras.src.layers.core.lambda_layer", "class_name": "Lambda"},
         {"module": "keras.layers", "class_name": "StringLookup"},
         {"module": "builtins", "class_name": "function", "config": "eval"},
+        {"module": "keras.src.layers.preprocessing.index_lookup", "class_name": "IndexLookup"},
         {"class_name": "__lambda__"},
         {"class_name": "__typespec__"},
         {"class_name": "Mine", "registered_name": "stranger>Mine", "module": None},

@@ -18,6 +18,7 @@ import threading
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -69,10 +70,16 @@ def open_run(
     if params.plot_model:
         plot_model(generator, discriminator, params.plot_model)
         raise Finished("nothing is left to do")
-    scored = params.evaluate_interval
-    reference = evaluation.reference_for(generator, draw.dataset, params) if scored else None
     path = folder.run_folder(params)
     metadata = folder.describe(params, draw)
+    distribute.check_alike(metadata["data_sha256"])
+    reference = None
+    if params.evaluate_interval:
+        with ThreadPoolExecutor(
+            1
+        ) as alone:  # a strategy, which is the thread's, would train it too
+            arguments = evaluation.reference_for, generator, draw.dataset, params
+            reference = alone.submit(*arguments).result()
     prepare(models, draw)
     with folder.claimed(path, params.resume, params.overwrite), stop_requests() as signals:
         checkpoints = Checkpoints(path, models, draw.rng)
