@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,6 @@ from helpers import (
     CONDITIONAL,
     FEW_STEPS,
     ROOT,
-    SCRIPTS,
     TOY_IMAGES,
     main,
     run_script,
@@ -45,13 +45,16 @@ def own(tmp_path, monkeypatch):
     return "--data=own images.npz"
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", ["wgan", "acgan"])
 def test_train_then_sample(name, tmp_path, monkeypatch, capsys):
     model_name = f"{name}_mnist"
-    trained = run_script(name, *FEW_STEPS, cwd=tmp_path)
+    few = [*FEW_STEPS, "--n-critic=1"] if name == "wgan" else FEW_STEPS
+    trained = run_script(name, *few, cwd=tmp_path)
     assert (trained.returncode, trained.stderr) == (0, "")
     header, *lines = trained.stdout.splitlines()
-    assert header.startswith(f"{model_name}: 60,000 images of MNIST, CPU, float32, seed ")
+    assert header.startswith(f"{model_name}: 60,000 images of MNIST, 28 x 28 in grey")
+    assert "; CPU, float32, seed " in header
+    assert (", 10 classes of 5,421 to 6,742: 0 5,923, 1" in header) == (name in CONDITIONAL)
     assert [line[:4] for line in lines if "loss:" in line] == ["2/4 ", "4/4 "]
     assert ("w_estimate:" if name == "wgan" else "d_loss:") in trained.stdout
     assert ("4 5 6 7\n8 9 0 1" in trained.stdout) == (name in CONDITIONAL)
@@ -88,7 +91,7 @@ def test_own_data(own, monkeypatch, capsys):
     resume = ["--model-name=acgan_own_images", "--resume", "--train-steps=3"]
     for name, flags, message in (
         ("acgan", ["--batch-size=16"], "batch_size 8, not 16"),
-        ("cgan", [], "is one of acgan_mnist"),
+        ("cgan", [], "the run in acgan_own_images is of acgan_mnist"),
     ):
         assert main(name, [*resume, *flags], monkeypatch) == 2
         assert message in capsys.readouterr().err
@@ -135,8 +138,6 @@ def test_a_script_leaves_a_session_as_it_was(own, monkeypatch, capsys):
     ]
     uses = [
         ("wgan-gp", few, 0),
-        ("infogan", [*few, "--num-categories=3"], 0),
-        ("infogan", ["--generator=infogan_own_images.h5", "--category=2", "--code1=0.5"], 0),
         ("wgan-gp", ["--generator=wgan_gp_own_images.h5"], 0),
         ("wgan-gp", few, 2),
         ("lsgan", ["--lr=x"], 2),
@@ -190,8 +191,9 @@ def test_onednn_computes_on_every_x86():
     assert IsMklEnabled()
 
 
-@pytest.mark.parametrize("name", ALL_SCRIPTS)
-@pytest.mark.parametrize("argument, status", [("--help", 0), ("--lr=nan", 2)])
+@pytest.mark.parametrize(
+    "name, argument, status", [("wgan", "--help", 0), *((n, "--lr=nan", 2) for n in ALL_SCRIPTS)]
+)
 def test_flags_are_read_before_tensorflow_is_imported(
     name, argument, status, without_tensorflow, tmp_path
 ):
@@ -205,12 +207,18 @@ def test_ctrl_c_during_the_imports_says_nothing(without_tensorflow, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
-def test_without_tensorflow_one_line_says_what_to_install(tmp_path):
-    command = [sys.executable, "-S", ROOT / "wgan-mnist.py"]  # -S: no installed packages
-    done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "pip install -r requirements.txt" in done.stderr
+def test_without_tensorflow_one_line_says_what_to_install_or_to_run(tmp_path):
+    shutil.copytree(ROOT / "lib", tmp_path / "lib")
+    shutil.copy(ROOT / "wgan-mnist.py", tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    for words in "pip install -r requirements.txt", f"run it with {python}":
+        command = [sys.executable, "-S", tmp_path / "wgan-mnist.py"]  # -S: no installed packages
+        done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert words in done.stderr
+        python.parent.mkdir(parents=True, exist_ok=True)
+        python.touch()  # as after make
 
 
 def test_a_broken_package_is_one_line(tmp_path, monkeypatch):

@@ -40,12 +40,6 @@ def test_walk_keeps_the_variance_of_noise():
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
 
 
-def test_several_walks_at_once():
-    points = np.random.default_rng(0).uniform(-1, 1, (3, 2, 4))
-    path = walk.closed_walk(points, 30)
-    np.testing.assert_allclose(path[:, 1], walk.closed_walk(points[:, 1], 30), atol=1e-6)
-
-
 @pytest.fixture(params=["noise", "labels"])
 def generator(request):
     keras.utils.set_random_seed(4)
