@@ -360,7 +360,7 @@ def print_labels(labels, named) -> None:
         labels: one-hot (N, num_labels).
         named: the Dataset or the Generator that says what they stand for.
     """
-    names = [named.classes[n] if named.classes else n for n in np.argmax(labels, axis=1)]
+    names = np.array(named.names)[np.argmax(labels, axis=1)]
     _, cols = pictures.grid_shape(len(names))
     if cols > 40:
         return
