@@ -152,7 +152,8 @@ def toy(*words):
 
     def build_and_train_models(params):
         models.extend(toy_models())
-        gan.train(models, TOY_IMAGES, params)
+        images = data.load(params.data, labels=False) if params.data else TOY_IMAGES
+        gan.train(models, images, params)
 
     main(toy_parser(), build_and_train_models)
     weights = np.concatenate([w.ravel() for model in models[:2] for w in model.get_weights()])

@@ -176,7 +176,7 @@ def test_a_cluster_goes_on_after_a_kill_and_a_signal(start_workers, same_data, t
 
     # two replicas in one process, never stopped, end with the same bits
     once = f"--output-dir={other}"
-    command = [*REPLICAS, "toy", *FLAGS, end, once, "--distribute=cpu:2"]
+    command = [*REPLICAS, "toy", *FLAGS, end, once, "--distribute=cpu:2", *same_data[0]]
     done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
     assert ended == [done.stdout.splitlines()[-1]] * 2
     for name in "history.csv", "00004.png":

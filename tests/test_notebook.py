@@ -20,10 +20,10 @@ def settings():
     return streams, handlers, levels, of_keras, dict(matplotlib.rcParams), dict(os.environ)
 """
 INTERRUPT = """
-import threading, time
+import glob, threading, time
 
 def interrupt(folder):
-    while not os.path.exists(f"{folder}/checkpoints/checkpoint"):
+    while not glob.glob(f"{folder}/checkpoints/ckpt-*.index"):
         time.sleep(0.1)
     os.kill(os.getpid(), signal.SIGINT)
 
@@ -75,7 +75,7 @@ def test_scripts_in_cells(tmp_path, monkeypatch):
     assert "3 3 3 3" in draws
     assert "image/png" in draws
     assert "walk.gif" in walks
-    assert wrong.startswith("lsgan-mnist.py: argument --lr: 'x' is no number")
+    assert wrong.startswith("lsgan-mnist.py: argument --lr: give a number")
     assert missing.startswith("lsgan-mnist.py: there is no file nothing.h5")
     assert "finished after step 2" in trains
     assert "text/html" not in trains
