@@ -32,6 +32,9 @@ NOISES = {
 }
 
 
+IMAGE_RANGES = (0, 1), (-1, 1)  # of black and white, which networks are trained on
+
+
 def label_word(source: str | None) -> str:
     """Return what a label of the data is called; None stands for MNIST."""
     return "digit" if source is None else "class"
@@ -67,9 +70,13 @@ class Dataset(NamedTuple):
 
     @property
     def num_labels(self) -> int:
+        self.require_labels()
+        return self.y_train.shape[1]
+
+    def require_labels(self) -> None:
+        """Raise a UserError where there are no labels."""
         if self.y_train is None:
             raise UserError(f"{self.name} came without labels, which this GAN needs: give them too")
-        return self.y_train.shape[1]
 
     @property
     def name(self) -> str:
@@ -314,8 +321,8 @@ class Sampler:
         self.latent_size = params.latent_size
         self.distribution = getattr(params, "noise", "uniform")
         self.image_range = tuple(getattr(params, "image_range", (0.0, 1.0)))
-        if not -np.inf < self.image_range[0] < self.image_range[1] < np.inf:
-            raise UserError(f"image_range is {self.image_range}: give black and white, as (-1, 1)")
+        if self.image_range not in IMAGE_RANGES:
+            raise UserError(f"image_range is {params.image_range}: give (0, 1) or (-1, 1)")
         if self.distribution not in NOISES:
             raise UserError(
                 f"noise {self.distribution!r} is unknown: give one of {', '.join(NOISES)}"
@@ -332,6 +339,7 @@ class Sampler:
 
     def labelled_images(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Draw real images as above with their labels, float32 (batch, num_labels), one-hot."""
+        self.dataset.require_labels()
         rows = self._rows()
         return self._images(rows), tf.gather(self.y_train, rows)
 

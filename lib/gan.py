@@ -142,6 +142,12 @@ class Adversarial(keras.Model):
         for model in generator, discriminator:
             if not model.built:
                 raise UserError(f"{model.name} isn't built: begin it with keras.Input(shape)")
+        drawn, taken = generator.output_shape[1:], tuple(discriminator.inputs[0].shape[1:])
+        if drawn != taken:
+            raise UserError(
+                f"the generator draws images of {drawn}, the discriminator takes {taken}: build "
+                "both for one size"
+            )
         self.generator = generator
         self.discriminator = discriminator
         if hasattr(discriminator, "output_names"):  # not a Sequential

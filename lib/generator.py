@@ -218,6 +218,21 @@ class Generator:
         """
         write(Path(path), self.encode(**attributes))
 
+    def check(self) -> None:
+        """Raise a UserError unless it can be saved and, with layers of one's own, read again."""
+        content = self.encode()
+        config = keras.utils.serialize_keras_object(self.model)
+        if any(map(is_registered, described(config))):
+            with TemporaryDirectory() as folder:
+                write(Path(folder, "generator.h5"), content)
+                try:
+                    Generator.load(Path(folder, "generator.h5"))
+                except UserError as error:
+                    raise UserError(
+                        "the generator can't be built again from its description, which get_config "
+                        f"of its layers gives: see that these name all arguments ({error})"
+                    ) from error
+
     @classmethod
     def load(cls, path: str | Path) -> "Generator":
         """Load a generator from an h5 or .keras file, of Keras 2 or 3; execute nothing in it.
@@ -486,8 +501,8 @@ def check_generator(model: keras.Model, noise: str, image_range, classes: list) 
         raise ValueError(f"{widths[1][0]:,} labels, more than {data.MAX_CLASSES:,}")
     if isinstance(shape, list) or len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3):
         raise ValueError(f"it draws no square images, but {shape}")
-    low, high = (0, 1) if image_range is None else map(float, image_range)
-    if noise not in data.NOISES or not -np.inf < low < high < np.inf:
+    known = image_range is None or tuple(image_range) in data.IMAGE_RANGES
+    if noise not in data.NOISES or not known:
         raise ValueError(f"its noise is {noise}, its images are in {image_range}")
     if classes and widths[1:2] != [(len(classes),)]:
         raise ValueError(f"{len(classes)} classes for {widths[1:2]} labels")

@@ -299,6 +299,17 @@ class Unregistered(L.Layer):
         return x
 
 
+@keras.utils.register_keras_serializable("own")
+class Forgetful(Unregistered):
+    """Lacks in its description what its constructor needs."""
+
+    def __init__(self, number, **settings):
+        super().__init__(**settings)
+
+    def get_config(self):
+        return {}
+
+
 DRAW, JUDGE = GENERATORS["leaky relu"], DISCRIMINATORS["regularized"]
 MISTAKES = {
     "generator has a layer of code (Lambda), which no file": lambda: models(lambda_layer, JUDGE),
@@ -311,6 +322,12 @@ MISTAKES = {
     "this discriminator has heads: give a step": lambda: models(DRAW, two_outputs),
     "draws in [0, 1], and trains on images in [-1, 1]": lambda: models(
         lambda x: L.Activation("sigmoid")(image(dense(64, x))), JUDGE
+    ),
+    "get_config of its layers gives: see that these name all": lambda: models(
+        lambda x: image(Forgetful(3)(dense(64, x))), JUDGE
+    ),
+    "draws images of (16, 16, 1), the discriminator takes (8, 8, 1)": lambda: models(
+        lambda x: L.UpSampling2D()(DRAW(x)), JUDGE
     ),
 }
 
@@ -331,7 +348,10 @@ def test_mistakes_in_networks(words, tmp_path, monkeypatch):
         ({"trainsteps": 3}, "params has trainsteps: did you mean train_steps?"),
         ({"latent_size": 5}, "noise of width 6, and params has latent_size 5"),
         ({"noise": "loud"}, "noise 'loud' is unknown: give one of uniform, normal"),
+        ({"image_range": (0, 255)}, "image_range is (0, 255): give (0, 1) or (-1, 1)"),
         ({"compiled": False}, "isn't compiled"),
+        ({"step": lambda *_: None}, "a step has to return metrics by name"),
+        ({"step": lambda models, draw, params: draw.labels()}, "an array came without labels"),
     ],
 )
 def test_mistakes_in_params(change, words, tmp_path, monkeypatch):
@@ -339,8 +359,8 @@ def test_mistakes_in_params(change, words, tmp_path, monkeypatch):
     networks = models(*SEQUENTIAL)
     if not change.pop("compiled", True):
         networks = *networks[:2], gan.Adversarial(*networks[:2])
-    images = change.pop("images", IMAGES)
+    images, step = change.pop("images", IMAGES), change.pop("step", gan.gan_step)
     params = {"model_name": "own", "train_steps": 1, "batch_size": 4, "latent_size": 6, "seed": 1}
     with pytest.raises(UserError, match=re.escape(words)):
-        gan.train(networks, images, Namespace(**params | change))
-    assert not [*tmp_path.iterdir()]
+        gan.train(networks, images, Namespace(**params | change), step)
+    assert not [*tmp_path.rglob("*.h5")]

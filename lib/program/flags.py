@@ -165,7 +165,9 @@ class Parser:
         for name in given:
             if name in other and name not in known:
                 self._refuse(name, sampling)
-        params = argparse.Namespace(**known | defaults | given)
+        # what has no flag is the script's to say, also where a run goes on
+        own = known.keys() - {action.dest for action in self.parser._actions}
+        params = argparse.Namespace(**known | defaults | {n: known[n] for n in own} | given)
         if params.seed is None:
             params.seed = secrets.randbelow(2**32)
         if sampling:

@@ -22,7 +22,10 @@ def compile_step(step: Callable[..., dict], *arguments) -> Callable[[], dict]:
 
     def train_step():
         with ordered_updates():
-            return compiled()
+            metrics = compiled()
+        if not isinstance(metrics, dict):
+            raise UserError("a step has to return metrics by name, as gan.step_metrics does")
+        return metrics
 
     return train_step
 
@@ -64,7 +67,7 @@ def prepare(models, draw: data.Sampler) -> None:
             f"latent_size {draw.latent_size}: make them equal"
         )
     check_range(generator, draw.image_range)
-    generator.trained.encode()  # what no file can hold is refused now, not after hours
+    generator.trained.check()  # what no file can hold is refused now, not after hours
     outputs = getattr(discriminator, "output", discriminator.outputs[0])  # a Sequential has none
     y = tf.nest.map_structure(lambda output: tf.zeros((1, *output.shape[1:])), outputs)
     for model in discriminator, adversarial:
