@@ -37,6 +37,6 @@ def digit_table(found: dict[str, list[dict]]) -> str:
         for key in "class_accuracy", "class_diversity":
             if key in runs[0]:
                 values = np.mean([run[key] for run in runs], axis=0)
-                name = f"{label}: {key.removeprefix('digit_')}"
+                name = f"{label}: {key.removeprefix('class_')}"
                 rows.append([name, *(f"{value:.3f}" for value in values)])
     return markdown(["", *range(10)], rows)

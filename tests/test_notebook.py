@@ -83,7 +83,7 @@ def test_scripts_in_cells(tmp_path, monkeypatch):
     assert same.strip() == str([True] * 6)
     assert "stopped after step" in stopped
     assert "--resume" in stopped
-    assert "--evaluate goes with sampling" in resumed
+    assert "--evaluate draws with a trained generator" in resumed
     assert alive.strip() == "the kernel lives True"
 
 
