@@ -1,6 +1,7 @@
 """Images in a grid: as a PNG, as a GIF, and on the screen."""
 
 import io
+import warnings
 from collections.abc import Iterable
 from math import ceil
 from pathlib import Path
@@ -76,7 +77,9 @@ def draw_dataset(dataset, cols: int = 12, max_classes: int = 20) -> bytes:
     axes.set_yticks(middles, rows, parse_math=False)
     axes.tick_params(length=0)
     buffer = io.BytesIO()
-    figure.savefig(buffer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # matplotlib's, of names that its font can't draw
+        figure.savefig(buffer)
     return buffer.getvalue()
 
 

@@ -79,6 +79,17 @@ def test_train_then_sample(name, tmp_path, monkeypatch, capsys):
         assert "3 3 3 3\n" in sampled
 
 
+def test_a_class_that_the_terminal_can_t_write(tmp_path):
+    """Shows an escape instead of ending."""
+    images = np.random.default_rng(1).integers(0, 256, (8, 4, 4), np.uint8)
+    np.savez(tmp_path / "own.npz", x_train=images, y_train=["Ünï", "日本"] * 4)
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    few = ["--train-steps=1", "--batch-size=2", "--seed=1"]
+    done = run_script("acgan", "--data=own.npz", *few, cwd=tmp_path, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u65e5\\u672c" in done.stdout
+
+
 def test_own_data(own, monkeypatch, capsys):
     """Train on data with labels 7, 8, 9, go on without saying how, draw by label."""
     few = ["--latent-size=7", "--train-steps=2", "--batch-size=8"]

@@ -25,7 +25,7 @@ def main(parser: Parser, build_and_train_models: Callable[[Namespace], None]) ->
         parser: the script's flags.
         build_and_train_models: trains; takes the flags.
     """
-    with one_line_errors(parser), matplotlib.rc_context(), keras_settings():
+    with one_line_errors(parser), any_name(), matplotlib.rc_context(), keras_settings():
         matplotlib.rcdefaults()  # whatever a matplotlibrc says for other projects
         params = parser.parse_args()
         if "generator" in params:
@@ -45,6 +45,20 @@ def main(parser: Parser, build_and_train_models: Callable[[Namespace], None]) ->
         keras.mixed_precision.set_global_policy(params.precision)
         with distribute.scope(params) as params:
             build_and_train_models(params)
+
+
+@contextmanager
+def any_name() -> Iterator[None]:
+    """Have standard output show an escape for what it can't encode, as in a class's name."""
+    stream = sys.stdout
+    before = getattr(stream, "errors", None)
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=before)
 
 
 @contextmanager
