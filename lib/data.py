@@ -23,15 +23,11 @@ MAX_CLASSES = 1000
 RANGES = (0, 1), (-1, 1), (0, 255), (-128, 127), (0, 65535)
 ROUNDING = 1e-3  # by which floats may lie beyond 0 and 1
 DARK = 0.3  # what the brightest pixel reaches in any picture
-
-
 # The distributions that noise can have: the chapter's, uniform in [-1, 1), and the standard normal.
 NOISES = {
     "uniform": lambda rng, shape: rng.uniform(shape, -1.0, 1.0),
     "normal": lambda rng, shape: rng.normal(shape),
 }
-
-
 IMAGE_RANGES = (0, 1), (-1, 1)  # of black and white, which networks are trained on
 
 

@@ -177,6 +177,15 @@ class Generator:
             images = (images - low) / (high - low)
         return images.clip(0, 1)
 
+    def config(self) -> dict:
+        """Return Keras's description of the model; raise a UserError if none may be built from it."""
+        try:
+            config = json.loads(json.dumps(keras.utils.serialize_keras_object(self.model)))
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise UserError(f"the generator can't be saved: {error}") from error
+        check_classes(config, "the generator")
+        return config
+
     def encode(self, **attributes) -> bytes:
         """Encode as a whole-model h5 in float32, which any Keras 3 can load.
 
@@ -186,12 +195,7 @@ class Generator:
         Raises:
             UserError: it has layers that can't be read again safely.
         """
-        try:
-            config = json.loads(json.dumps(keras.utils.serialize_keras_object(self.model)))
-        except (TypeError, ValueError, NotImplementedError) as error:
-            raise UserError(f"the generator can't be saved: {error}") from error
-        check_classes(config, "the generator")
-        config = json.dumps(without_defaults(config))
+        config = json.dumps(without_defaults(self.config()))
         content = io.BytesIO()
         with MemoryFile(content, "w") as file:
             with quiet("absl"):  # Keras calls h5 a legacy format
@@ -221,8 +225,7 @@ class Generator:
     def check(self) -> None:
         """Raise a UserError unless it can be saved and, with layers of one's own, read again."""
         content = self.encode()
-        config = keras.utils.serialize_keras_object(self.model)
-        if any(map(is_registered, described(config))):
+        if any(map(is_registered, described(self.config()))):
             with TemporaryDirectory() as folder:
                 write(Path(folder, "generator.h5"), content)
                 try:

@@ -75,9 +75,8 @@ def open_run(
     distribute.check_alike(metadata["data_sha256"])
     reference = None
     if params.evaluate_interval:
-        with ThreadPoolExecutor(
-            1
-        ) as alone:  # a strategy, which is the thread's, would train it too
+        # a thread of its own is under no strategy, which would train the classifier on all replicas
+        with ThreadPoolExecutor(1) as alone:
             arguments = evaluation.reference_for, generator, draw.dataset, params
             reference = alone.submit(*arguments).result()
     prepare(models, draw)
