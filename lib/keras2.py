@@ -79,6 +79,13 @@ class RMSprop(keras.optimizers.Optimizer):
                 self.momenta.append(self.add_variable_from_reference(variable, "momentum"))
                 self.velocities.append(self.add_variable_from_reference(variable, "velocity"))
 
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        # Keras's registers a gradient of the sum with TensorFlow, which for that keeps the step's
+        # graph, and the images in it, until the process ends
+        if tf.distribute.get_replica_context().num_replicas_in_sync == 1:
+            return grads_and_vars
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
         steps = tf.cast(self.iterations, tf.float32)

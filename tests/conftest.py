@@ -19,7 +19,6 @@ from lib.plumbing.tf import keras
 from lib.scoring import classification_accuracy, evaluation
 
 import helpers
-from tensorflow.python.framework.ops import gradient_registry
 
 
 def pytest_collection_modifyitems(items):
@@ -44,18 +43,6 @@ def few_batches():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classification_accuracy, "BATCHES", 100)
         yield
-
-
-@pytest.fixture(autouse=True)
-def graphs_forgotten():
-    """Drop the gradients that TensorFlow registers for each compiled step, and the graphs with them.
-
-    It keeps them for good, so that each training would cost 40 MB until the process ends.
-    """
-    yield
-    gradients = gradient_registry._registry
-    for name in [name for name in gradients if name.startswith("CustomGradient-")]:
-        del gradients[name]
 
 
 evaluate_few = partial(evaluation.evaluate, count=1000)

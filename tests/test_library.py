@@ -1,11 +1,14 @@
 """Whether docs/library.md works, and what lib promises to callers of their own."""
 
+import gc
 import re
+import weakref
 
+from lib import gan
 from lib.generator import Generator
 
 import pytest
-from helpers import ROOT, blocks
+from helpers import ROOT, TOY_IMAGES, blocks, toy_models, toy_params
 
 
 def test_each_block_works_after_the_first(tmp_path, monkeypatch, capsys):
@@ -34,3 +37,15 @@ def test_each_block_works_after_the_first(tmp_path, monkeypatch, capsys):
     pytest.importorskip("torch", reason="all but the block on PyTorch ran")
     run(in_torch, names)
     assert abs(names["pixels"].numpy()[:, 0] - names["images"][..., 0]).max() < 1e-4
+
+
+def test_a_training_leaves_no_images_in_memory(tmp_path):
+    kept = []
+
+    def step(models, draw, params):
+        kept.append(weakref.ref(draw.x_train.handle))
+        return gan.gan_step(models, draw, params)
+
+    gan.train(toy_models(), TOY_IMAGES, toy_params(tmp_path, train_steps=2), step)
+    gc.collect()
+    assert [left() for left in kept] == [None]
