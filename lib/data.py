@@ -19,7 +19,7 @@ MNIST = Path(__file__).with_name("mnist.npz")
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 # As many as ImageNet has, the most that conditional GANs are compared on.
 MAX_CLASSES = 1000
-# What people have for black and white, beside 0 and 1; the widest last.
+# What people have for black and white.
 RANGES = (0, 1), (-1, 1), (0, 255), (-128, 127), (0, 65535)
 ROUNDING = 1e-3  # by which floats may lie beyond 0 and 1
 DARK = 0.3  # what the brightest pixel reaches in any picture
@@ -180,9 +180,12 @@ def checked_images(x: np.ndarray, image_size: int | None, grey: bool) -> np.ndar
 
 
 def in_range(x: np.ndarray, found: str) -> np.ndarray:
-    """Return values as uint8, or as float32 in [0, 1]; refuse what can't be told, with its range.
+    """Return values as uint8, or as float32 in [0, 1].
 
-    Whole numbers are 0 to 255, or 0 and 1. Floats are 0 to 1, but for a rounding.
+    Takes whole numbers from 0 to 255, or 0 and 1, and floats from 0 to 1, but for a rounding.
+
+    Raises:
+        UserError: there are others; names the likeliest black and white.
     """
     if x.dtype.kind not in "biuf":
         raise UserError(f"{found}: it must be of whole numbers, bool or floats")
@@ -199,26 +202,20 @@ def in_range(x: np.ndarray, found: str) -> np.ndarray:
         x = x.astype(np.uint8, copy=False)
         return x * np.uint8(255) if high <= 1 else x
     own = min(low, 0.0), max(high, 0.0)
-    fits = [own, *((b, w) for b, w in RANGES if b <= low and high <= w)]
-    likely = next((r for r in RANGES if is_filled(*r, *own)), own)
-    other = next((r for r in fits if r != likely), RANGES[0])
+    black, white = next((usual for usual in RANGES if is_near(own, usual)), own)
     raise UserError(
         f"{found}, from {low:.6g} to {high:.6g}: floats must be from 0 to 1, whole numbers from 0 "
-        f"to 255. If black is {other[0]:.6g} and white {other[1]:.6g}, write {rescaled(*other)}; if "
-        f"black is {likely[0]:.6g} and white {likely[1]:.6g}, give {rescaled(*likely)}"
+        f"to 255. If black is {black:.6g} and white {white:.6g}, give {rescaled(black, white)}"
     )
 
 
-def is_filled(black: float, white: float, low: float, high: float) -> bool:
-    """Return whether values fill at least half a range, and overshoot it by a quarter at most."""
-    room = (white - black) / 4
-    return black - room <= low and high <= white + room and high - low >= 2 * room
+def is_near(own: tuple[float, float], usual: tuple[float, float]) -> bool:
+    """Return whether both ends of a range are within a quarter of the usual range's width."""
+    return max(abs(np.subtract(own, usual))) <= (usual[1] - usual[0]) / 4
 
 
 def rescaled(black: float, white: float) -> str:
-    """Return the NumPy expression that brings images from black and white to 0 and 1."""
-    if (black, white) == (0, 1):
-        return "np.clip(x_train, 0, 1)"
+    """Return the NumPy expression that brings black and white to 0 and 1, and clips the rest."""
     return f"np.interp(x_train, ({black:.6g}, {white:.6g}), (0, 1))"
 
 
@@ -259,10 +256,7 @@ def load(
 ) -> Dataset:
     """Load MNIST's training images, or images as `images.read` reads them.
 
-    Args:
-        path: of a folder, or a file; or the name of a data set.
-        image_size, grey: as `dataset` takes them.
-        labels: whether a GAN asks for them; without, there needn't be any.
+    Without `labels`, which not each GAN asks for, there needn't be any.
 
     Raises:
         UserError: the file is missing, damaged, too large, or holds no such images.
@@ -275,11 +269,7 @@ def load(
 
 
 def load_test() -> tuple[np.ndarray, np.ndarray]:
-    """Load MNIST's test images and labels.
-
-    Returns:
-        x_test: uint8 (10000, 28, 28, 1).
-        y_test: float32 (10000, 10), one-hot.
+    """Load MNIST's test images, uint8 (10000, 28, 28, 1), and labels, float32 (10000, 10), one-hot.
 
     Raises:
         UserError: the file is damaged.
@@ -320,9 +310,8 @@ class Sampler:
         if self.image_range not in IMAGE_RANGES:
             raise UserError(f"image_range is {params.image_range}: give (0, 1) or (-1, 1)")
         if self.distribution not in NOISES:
-            raise UserError(
-                f"noise {self.distribution!r} is unknown: give one of {', '.join(NOISES)}"
-            )
+            known = ", ".join(NOISES)
+            raise UserError(f"noise {self.distribution!r} is unknown: give one of {known}")
         self.x_train = tf.convert_to_tensor(dataset.x_train)
         if strategy.cluster_resolver is None:  # a cluster exchanges no variables of bytes
             self.x_train = tf.Variable(self.x_train, trainable=False)
@@ -345,11 +334,11 @@ class Sampler:
 
     def labels(self) -> tf.Tensor:
         """Draw labels, each equally likely: float32 (batch, num_labels), one-hot."""
-        return sample_labels(self.rng, self.batch_size, self.dataset.num_labels)
+        return self._one_hot(self.dataset.num_labels)
 
     def codes(self, num_categories: int) -> list[tf.Tensor]:
         """Draw InfoGAN's codes: a category, as labels are, and two of float32 (batch, 1) in [0, 1)."""
-        category = sample_labels(self.rng, self.batch_size, num_categories)
+        category = self._one_hot(num_categories)
         return [category, *(self.rng.uniform([self.batch_size, 1]) for _ in range(2))]
 
     def grid_labels(self, count: int) -> tf.Tensor:
@@ -360,6 +349,10 @@ class Sampler:
     def _rows(self) -> tf.Tensor:
         return self.rng.uniform([self.batch_size], maxval=len(self.dataset.x_train), dtype=tf.int64)
 
+    def _one_hot(self, num_labels: int) -> tf.Tensor:
+        labels = self.rng.uniform([self.batch_size], maxval=num_labels, dtype=tf.int64)
+        return tf.one_hot(labels, num_labels)
+
     def _images(self, rows: tf.Tensor) -> tf.Tensor:
         images = tf.image.convert_image_dtype(tf.gather(self.x_train, rows), tf.float32)
         low, high = self.image_range
@@ -369,9 +362,3 @@ class Sampler:
 def sample_noise(rng: tf.random.Generator, count: int, latent_size: int, noise: str) -> tf.Tensor:
     """Draw noise of one of NOISES: float32 (count, latent_size)."""
     return NOISES[noise](rng, (count, latent_size))
-
-
-def sample_labels(rng: tf.random.Generator, count: int, num_labels: int) -> tf.Tensor:
-    """Draw labels, each equally likely: float32 (count, num_labels), one-hot."""
-    labels = rng.uniform([count], maxval=num_labels, dtype=tf.int64)
-    return tf.one_hot(labels, num_labels)

@@ -87,12 +87,9 @@ class Generator:
         raise UserError(f"{self.label_word} {name} is unknown here: choose from {choice}")
 
     def feed(self, noise, labels=None, codes=()) -> list[np.ndarray]:
-        """Return inputs for the model.
+        """Return what the model takes, of noise (N, latent_size), labels and codes.
 
-        Args:
-            noise: (N, latent_size).
-            labels: whole numbers (N,), or one for all.
-            codes: of each (N,), or one value for all.
+        Labels are whole numbers (N,), or one for all; each code is (N,), or one value for all.
         """
         count, inputs = len(noise), [np.asarray(noise, np.float32)]
         if self.num_labels:
@@ -187,22 +184,19 @@ class Generator:
         return config
 
     def encode(self, **attributes) -> bytes:
-        """Encode as a whole-model h5 in float32, which any Keras 3 can load.
-
-        Args:
-            attributes: further ones for the h5.
+        """Encode as a whole-model h5 in float32, with these attributes, which any Keras 3 can load.
 
         Raises:
             UserError: it has layers that can't be read again safely.
         """
-        config = json.dumps(without_defaults(self.config()))
+        config = json.loads(json.dumps(self.config()), object_hook=without_defaults)
         content = io.BytesIO()
         with MemoryFile(content, "w") as file:
             with quiet("absl"):  # Keras calls h5 a legacy format
                 self.model.save(file, include_optimizer=False)
             # a mixed policy keeps weights in float32. Keras's own description of an h5 has lost
             # which module an operator is from
-            config = re.sub(r'"(mixed_)?b?float16"', '"float32"', config)
+            config = re.sub(r'"(mixed_)?b?float16"', '"float32"', json.dumps(config))
             file.attrs["model_config"] = config
             if self.source:
                 file.attrs["data"] = self.source
@@ -214,12 +208,7 @@ class Generator:
         return content.getvalue()
 
     def save(self, path: str | Path, **attributes) -> None:
-        """Write what `encode` returns.
-
-        Raises:
-            UserError: as `encode`.
-            OSError: it can't be written.
-        """
+        """Write what `encode` returns; raise an OSError where that can't be."""
         write(Path(path), self.encode(**attributes))
 
     def check(self) -> None:
@@ -258,12 +247,12 @@ class Generator:
             stored, facts = path, {}
             if path.suffix == ".h5":
                 with h5py.File(path) as file:
-                    config, facts = json.loads(file.attrs["model_config"]), dict(file.attrs)
+                    config, facts = file.attrs["model_config"], dict(file.attrs)
             else:
                 with ZipFile(path) as archive:
                     if sum(info.file_size for info in archive.infolist()) > MAX_BYTES:
                         raise ValueError(f"it unpacks to more than {MAX_BYTES:,} bytes")
-                    config = json.loads(archive.read("config.json"))
+                    config = archive.read("config.json")
                     stored = Path(archive.extract("model.weights.h5", folder))
             check_stored(stored)
             model = build(config, str(path))
@@ -407,37 +396,28 @@ def check_classes(config: dict, whose: str) -> None:
             )
 
 
-def without_defaults(node):
-    """Leave out of descriptions, at any depth, what their constructors take by default.
+def without_defaults(node: dict) -> dict:
+    """Leave out of an object's description what its constructor takes by default.
 
-    So other versions of Keras, which lack some of the arguments, can read them.
+    So other versions of Keras, which lack some of the arguments, can read it.
     """
-    if isinstance(node, list):
-        return [*map(without_defaults, node)]
-    if not isinstance(node, dict):
+    if "class_name" not in node or not isinstance(node.get("config"), dict) or is_registered(node):
         return node
-    node = {key: without_defaults(value) for key, value in node.items()}
-    if isinstance(node.get("config"), dict) and not is_registered({"class_name": None} | node):
-        kind = keras_class(node) if "class_name" in node else None
-        defaults = signature(kind.__init__).parameters if kind else {}
-        node["config"] = {
-            name: value
-            for name, value in node["config"].items()
-            if not (name in defaults and value == defaults[name].default)
-        }
-    return node
+    kind = keras_class(node)
+    defaults = signature(kind.__init__).parameters if kind else {}
+    config = {
+        name: value
+        for name, value in node["config"].items()
+        if not (name in defaults and value == defaults[name].default)
+    }
+    return node | {"config": config}
 
 
-def modern(node):
-    """Describe as Keras 3 does what Keras 2 described.
+def modern(node: dict) -> dict:
+    """Describe an object as Keras 3 does, where Keras 2 described it.
 
     It called an input's shape otherwise, had an axis as a list, and arguments that are gone.
     """
-    if isinstance(node, list):
-        return [*map(modern, node)]
-    if not isinstance(node, dict):
-        return node
-    node = {key: modern(value) for key, value in node.items()}
     if "class_name" not in node:
         return node
     node.setdefault("module", None)  # or Keras looks up by other rules than `check_classes`
@@ -460,13 +440,9 @@ def modern(node):
     return node | {"module": f"keras.{kind.__module__.split('.')[2]}", "config": config}
 
 
-def build(config: dict, whose: str) -> keras.Model:
-    """Build the network of a description.
-
-    Raises:
-        UserError: as `check_classes`.
-    """
-    config = modern(config)
+def build(description: str | bytes, whose: str) -> keras.Model:
+    """Build the network that JSON describes, once `check_classes` has passed it."""
+    config = json.loads(description, object_hook=modern)
     config.pop("compile_config", None)
     check_classes(config, whose)
     return keras.utils.deserialize_keras_object(config, safe_mode=True)

@@ -95,7 +95,8 @@ def read_pictures(path: Path, names: list[str], opened, labels: bool, image_size
 
     `opened` opens one of them.
     """
-    files = [file for file in sorted(map(PurePath, names)) if not is_litter(file)]
+    names = {PurePath(name): name for name in names}  # a zip may call one ./a.png
+    files = [file for file in sorted(names) if not is_litter(file)]
     above = len(os.path.commonprefix([file.parts[:-1] for file in files]))
     folders = {file.parts[above] for file in files if len(file.parts) > above + 1}
     if len(folders) > 1 and folders <= SPLITS:
@@ -113,7 +114,7 @@ def read_pictures(path: Path, names: list[str], opened, labels: bool, image_size
         if labels and len(file.parts) == above + 1:
             return "in no sub-folder"
         try:
-            with Image.open(opened(file.as_posix()), formats=FORMATS) as image:
+            with Image.open(opened(names[file]), formats=FORMATS) as image:
                 return fitted(image, image_size, grey)
         except UnidentifiedImageError:
             return "no picture"
@@ -169,9 +170,7 @@ def fitted(image: Image.Image, image_size: int | None = None, grey: bool = False
 
     Args:
         image: of any mode, but for floats.
-        image_size: crop the middle to a square, and resize that with antialiasing to this side;
-            without, the size stays.
-        grey: leave out the colour.
+        image_size: crop the middle to a square, and resize that with antialiasing to this side.
 
     Returns:
         uint8 (height, width, 1 if grey else 3).
@@ -280,17 +279,15 @@ def read_npz(path: Path, labels: bool) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def other_names(file: str, shapes: dict[str, tuple], wanted: tuple[str, ...]) -> str:
-    """Say how to write an npz again under the names that are wanted; guess no array's meaning."""
+    """Say how an npz must name its arrays; give the code where it can be only one."""
     missing = " and no ".join(name for name in wanted if name not in shapes)
-    told = f"has no {missing}, but {', '.join(shapes) or 'nothing'}: write another, "
+    told = (
+        f"has no {missing}, but {', '.join(shapes) or 'nothing'}: write another, in which images "
+        "are called x_train and, for some GANs and all scores, labels y_train"
+    )
     images = [name for name, shape in shapes.items() if len(shape) in (3, 4)]
-    images = ["x_train"] if "x_train" in shapes else images
-    count = shapes[images[0]][0] if images else 0
-    labels = [name for name, shape in shapes.items() if shape in ((count,), (count, 1))]
-    if any(len(names) != 1 for names in (images, labels)[: len(wanted)]):
-        return (
-            told
-            + "in which images are called x_train and, for some GANs and all scores, labels y_train"
-        )
-    new = ", ".join(f'{w}=f["{n}"]' for w, n in zip(wanted, images + labels, strict=False))
-    return told + f'as by f = np.load("{file}"); np.savez("own.npz", {new})'
+    labels = [name for name in shapes if name not in images]
+    if len(images) == len(labels) == 1:
+        arrays = f'x_train=f["{images[0]}"], y_train=f["{labels[0]}"]'
+        told += f', as by f = np.load("{file}"); np.savez("own.npz", {arrays})'
+    return told

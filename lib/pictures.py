@@ -21,12 +21,9 @@ def grid_shape(count: int) -> tuple[int, int]:
 
 
 def image_grid(images: np.ndarray, cols: int | None = None, gap: int = GAP) -> np.ndarray:
-    """Lay images side by side in a grid, its gaps and free places white.
+    """Lay images (N, side, side, channels) in [0, 1] side by side, gaps and free places white.
 
-    Args:
-        images: (N, side, side, channels), in [0, 1].
-        cols: of the grid, which is as square as it can be by default.
-        gap: pixels between the images, and around them.
+    Without `cols` the grid is as square as it can be.
 
     Returns:
         float32 in [0, 1], (height, width), or (height, width, 3) of images in colour.

@@ -21,16 +21,14 @@ COMPARED = 1000
 def nearest(images: np.ndarray, others: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Find the nearest of other images, by the Euclidean distance of their pixels.
 
-    A copy is a matter of pixels; the classifier's features, by which the scores are taken, are
-    trained to forget what sets two sevens apart. Pixels can be compared where images are centred
-    and of one size, as MNIST's digits are.
+    A copy is a matter of pixels; the classifier's features are trained to forget what sets two
+    sevens apart. Pixels can be compared where images are centred and of one size, as MNIST's are.
 
     Args:
         images, others: (N, ...) and (M, ...), in [0, 1].
-        count: how many of each.
 
     Returns:
-        Their indices and distances, (N, count) each, the nearest first.
+        Indices and distances of the `count` nearest to each, (N, count), the nearest first.
     """
     a, b = (array.reshape(len(array), -1).astype(np.float32) for array in (images, others))
     squares = np.concatenate([*squared_distances(a, b)])
@@ -53,8 +51,6 @@ def draw_neighbors(
     Args:
         path: of the picture, a PNG. Another file that lies there is not replaced.
         label: the only one to draw, as `Generator.label` takes it.
-        seed: of the noise.
-        dataset: the training images.
 
     Raises:
         UserError: the generator draws images of another size or colour; or there are too few.
@@ -76,9 +72,7 @@ def draw_neighbors(
 
     figure = Figure(figsize=(8, 11), layout="constrained")
     top, bottom = figure.subplots(2, 1, height_ratios=(4, 1))
-    shown = np.stack(
-        [[image, *x_train[row]] for image, row in zip(drawn[:ROWS], rows, strict=False)]
-    )
+    shown = np.concatenate([drawn[:ROWS, np.newaxis], x_train[rows[:ROWS]]], axis=1)
     shown = image_grid(shown.reshape(-1, *drawn.shape[1:]), COLUMNS + 1)
     top.imshow(shown, cmap="gray", vmin=0, vmax=1)
     pitch = drawn.shape[1] + 2

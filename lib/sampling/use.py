@@ -32,10 +32,7 @@ KINDS = {
 def use_generator(params: Namespace, conditional: bool, num_codes: int) -> None:
     """Draw a picture with the --generator of the flags, or do what else they ask.
 
-    Args:
-        params: the flags.
-        conditional: whether the script's generators take labels.
-        num_codes: how many codes they take.
+    The script's generators take labels if `conditional`, and `num_codes` codes.
 
     Raises:
         UserError: no such generator, or one that can't do this.

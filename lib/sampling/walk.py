@@ -20,11 +20,10 @@ ZOOM = 3
 def closed_walk(points: np.ndarray, frames: int) -> np.ndarray:
     """Walk through random points, smoothly and back: interpolate them by a Fourier series.
 
-    Every frame is a sum of all points, with weights whose squares add up to 1, so its entries
-    have the variance of noise, and its norm stays where noise has it, near sqrt(latent_size / 3).
-    On straight lines from point to point the norm would fall by a factor of sqrt(2) half-way,
-    to where there is no noise; on arcs of a sphere it is kept too, but the walk turns sharply
-    at each point.
+    Every frame is a sum of all points, with weights whose squares add up to 1. So its entries have
+    the variance of noise, and its norm stays near sqrt(latent_size / 3), where noise has it. On
+    straight lines the norm would fall by a factor of sqrt(2) half-way, to where there is no noise;
+    on arcs of a sphere the walk would turn sharply at each point.
 
     Args:
         points: (n, ..., latent_size), independent draws of mean 0, n odd: each one is passed.
@@ -44,12 +43,9 @@ def write_walk(
     """Write an endless GIF of a walk that comes by about one random point a second.
 
     All classes of a conditional generator take the same walk side by side: what they have in
-    common, the noise has made. For one class, and for generators without labels, these are ten
-    walks.
+    common, the noise has made. One class, or a generator without labels, takes ten walks.
 
     Args:
-        seconds: the length of the walk.
-        seed: of the noise.
         held: `label`, as `Generator.label` takes it; `codes`, InfoGAN's, in [0, 1], of which None
             stands for 0.5.
 
@@ -63,18 +59,20 @@ def write_walk(
     label = generator.label(held.get("label"))
     together = bool(generator.num_labels) and label is None
     frames, points = round(seconds / FRAME_SECONDS), max(3, (seconds - 1) // 2 * 2 + 1)
-    count, walks = (generator.num_labels, 1) if together else (WALKS, WALKS)
+    walks = 1 if together else WALKS
     rng = tf.random.Generator.from_seed(seed)
     size = generator.latent_size
     noise = data.sample_noise(rng, points * walks, size, generator.noise).numpy()
     noise = closed_walk(noise.reshape(points, walks, size), frames)
-    noise = np.broadcast_to(noise, (frames, count, size)).reshape(-1, size)
-    labels = np.tile(np.arange(count), frames) if together else label
+    labels = label
+    if together:
+        labels = np.arange(generator.num_labels)
+        noise = np.broadcast_to(noise, (frames, len(labels), size))
     codes = held.get("codes") or generator.num_codes * [None]
-    inputs = generator.feed(noise, labels, [0.5 if code is None else code for code in codes])
-    images = generator.draw(inputs)
-    grids = (
-        image_grid(images[start : start + count], COLS) for start in range(0, len(images), count)
-    )
-    pictures = (Image.fromarray(enlarge(to_uint8(grid), ZOOM)) for grid in grids)
-    return write_new(Path(path), encode_gif(pictures, round(1000 * FRAME_SECONDS)))
+    codes = [0.5 if code is None else code for code in codes]
+
+    def picture(frame: np.ndarray) -> Image.Image:
+        grid = image_grid(generator.draw(generator.feed(frame, labels, codes)), COLS)
+        return Image.fromarray(enlarge(to_uint8(grid), ZOOM))
+
+    return write_new(Path(path), encode_gif(map(picture, noise), round(1000 * FRAME_SECONDS)))

@@ -19,10 +19,7 @@ BATCH_SIZE = 128
 def classification_accuracy_score(
     images: np.ndarray, labels: np.ndarray, seed: int, real: np.ndarray, real_labels: np.ndarray
 ) -> float:
-    """Train a classifier; return its accuracy on real images, from 0 to 1.
-
-    It is that of chance where the images teach nothing. Arguments are those of `train`.
-    """
+    """Train a classifier as `train` does; return its accuracy on real images, from 0 to 1."""
     probabilities = train(images, labels, seed).predict(real, verbose=0)
     return formulas.accuracy(probabilities, real_labels)
 
@@ -55,9 +52,8 @@ def train(images: np.ndarray, labels: np.ndarray, seed: int) -> keras.Model:
         model.add(layers.MaxPooling2D())
     model.add(layers.Flatten())
     model.add(layers.Dense(64, kernel_initializer=weights(), activation="relu"))
-    model.add(
-        layers.Dense(int(labels.max()) + 1, kernel_initializer=weights(), activation="softmax")
-    )
+    num_labels = int(labels.max()) + 1
+    model.add(layers.Dense(num_labels, kernel_initializer=weights(), activation="softmax"))
     rate = keras.optimizers.schedules.CosineDecay(3e-3, BATCHES)
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
     for _ in range(BATCHES):

@@ -17,6 +17,7 @@ import numpy as np
 
 WEIGHTS = Path(__file__).parents[2] / "pretrained" / "mnist_classifier.weights.h5"
 SEED = 1
+RECIPE = 1  # the number of what `build` and `train` do, which weights that are kept are named after
 BATCH_SIZE = 128
 
 

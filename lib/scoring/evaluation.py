@@ -68,13 +68,8 @@ def mnist() -> Reference:
 def reference_for(generator, dataset: data.Dataset, params: Namespace) -> Reference:
     """Return what a generator is compared with; train a classifier if there is none yet.
 
-    Its weights lie in a file named after the SHA-256 of the data, beside these or else in the
-    folder of the output.
-
-    Args:
-        generator: as `evaluate` takes it.
-        dataset: MNIST or other data, whose labels are read where a GAN left them out.
-        params: the flags.
+    Its weights lie in a file named after its recipe and the SHA-256 of the data, beside these or
+    else in the folder of the output. Labels that a GAN left out are read.
 
     Raises:
         UserError: as `check` and `split`.
@@ -86,7 +81,7 @@ def reference_for(generator, dataset: data.Dataset, params: Namespace) -> Refere
         dataset = data.load(params.data, params.image_size, params.grey)
     train, images, labels = split(dataset)
     name = re.sub(r"\W+", "_", dataset.name)
-    name = f"{name}_classifier_{dataset.fingerprint()[:16]}.npz"
+    name = f"{name}_classifier_{classifier.RECIPE}_{dataset.fingerprint()[:16]}.npz"
     folders = [params.data and Path(params.data).parent, params.output_dir]
     paths = [Path(folder, name) for folder in folders if folder]
     reference = Reference(train, images, labels, *classifier.find_or_train(train, paths))
@@ -172,7 +167,6 @@ def evaluate_real(seed: int, count: int | None = None, reference: Reference | No
     Args:
         seed: of the choice of images, each at most once, and of the classification accuracy
             score's classifier. Their labels count as requested.
-        count, reference: as in `evaluate`.
 
     Raises:
         UserError: the count is out of range.
@@ -210,10 +204,8 @@ def score(images: np.ndarray, requested, seed: int | None, reference=None) -> di
     """Score images, float32 (N, side, side, channels) in [0, 1].
 
     Args:
-        images: 1,000 to 10,000.
         requested: the label that each is to have, (N,); None where none was asked for.
         seed: of the classification accuracy score's classifier; None leaves that score out.
-        reference: as in `evaluate`.
 
     Returns:
         As `evaluate`.

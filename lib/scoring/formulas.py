@@ -1,6 +1,8 @@
 """Scores of generated images: formulas on the features and probabilities that a classifier gives.
 
-Arrays are float64; n is the number of classes. lib/scoring/evaluation.py applies them.
+Features of N images are (N, width); probabilities (N, n), of n classes; labels whole numbers from
+0, (N,). Arrays are float64. Rows of probabilities that are not finite are of no class.
+lib/scoring/evaluation.py applies the formulas.
 """
 
 import numpy as np
@@ -13,11 +15,8 @@ def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
     arXiv:1706.08500, eq. 6). Taken from another classifier's features, it can't be compared
     with the FID, which Inception's features give.
 
-    Args:
-        real, fake: (N, width) and (M, width).
-
     Returns:
-        The squared distance, from 0; the less the better. NaN for features not finite.
+        From 0; the less the better. NaN for features not finite.
     """
     if not (np.isfinite(real).all() and np.isfinite(fake).all()):
         return float("nan")
@@ -35,9 +34,6 @@ def classifier_score(probabilities: np.ndarray) -> float:
 
     Salimans et al. 2016, arXiv:1606.03498, section 4; over all images at once.
 
-    Args:
-        probabilities: (N, n), each row a distribution.
-
     Returns:
         From 1 to n; the more the better: each image is clearly of one class, and all occur.
     """
@@ -53,10 +49,7 @@ def precision(real: np.ndarray, fake: np.ndarray, k: int = 3) -> float:
 
     A manifold is the union of the balls around the points of a set, each as large as the distance
     to its k-th nearest neighbour in the set. Kynkäänniemi et al. 2019, arXiv:1904.06991, eq. 1
-    and 2.
-
-    Args:
-        real, fake: features (N, width) and (M, width), more than k each.
+    and 2. Each set has more than k.
 
     Returns:
         From 0 to 1; the more the better.
@@ -81,9 +74,6 @@ def coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> float:
     Beside means no farther than the image's k-th nearest neighbour among the real ones, so that
     fakes can't widen what they cover. Naeem et al. 2020, arXiv:2002.09797, section 3.2.
 
-    Args:
-        real, fake: features (N, width) and (M, width); N more than k.
-
     Returns:
         From 0 to 1; the more the better. Between sets of one distribution and of equal size about
         1 - 2^-k.
@@ -94,7 +84,7 @@ def coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> float:
 
 
 def unit_length(features: np.ndarray) -> np.ndarray:
-    """Scale each row of features (N, width) to a Euclidean length of 1."""
+    """Scale each row of features to a Euclidean length of 1."""
     return features / np.linalg.norm(features, axis=1, keepdims=True)
 
 
@@ -114,11 +104,7 @@ def squared_distances(a, b, rows=100):
 
 
 def class_shares(probabilities: np.ndarray) -> np.ndarray:
-    """Compute the share of images that the classifier takes for each class: float64 (n,).
-
-    Args:
-        probabilities: (N, n). Those that are not finite count for none.
-    """
+    """Compute the share of images that the classifier takes for each class: (n,)."""
     return (_seen(probabilities)[:, np.newaxis] == np.arange(probabilities.shape[1])).mean(axis=0)
 
 
@@ -128,29 +114,14 @@ def total_variation(p: np.ndarray, q: np.ndarray) -> float:
 
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Compute how often a classifier sees the class that it should.
-
-    Args:
-        probabilities: (N, n). Those that are not finite are never right.
-        labels: whole numbers from 0, (N,).
-
-    Returns:
-        The share of right ones, from 0 to 1.
-    """
+    """Compute how often a classifier sees the class that it should: from 0 to 1."""
     return float((_seen(probabilities) == labels).mean())
 
 
 def class_accuracy(probabilities: np.ndarray, requested: np.ndarray) -> np.ndarray:
-    """Compute for each class how often the classifier sees it where it was requested.
+    """Compute for each class how often the classifier sees it where it was requested: (n,).
 
-    Odena et al. 2017, arXiv:1610.09585, section 4.1.
-
-    Args:
-        probabilities: (N, n).
-        requested: labels, whole numbers from 0, (N,), each of them at least once.
-
-    Returns:
-        The share of right ones among the images of each class, float64 (n,).
+    Odena et al. 2017, arXiv:1610.09585, section 4.1. Each class is requested at least once.
     """
     right = _seen(probabilities) == requested
     return np.array([right[requested == label].mean() for label in range(probabilities.shape[1])])
@@ -163,17 +134,10 @@ def _seen(probabilities):
 
 
 def diversity(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Compute the mean Euclidean distance between the features of two images of one class.
+    """Compute the mean Euclidean distance between two images' features, for each class: (n,).
 
     Odena et al. 2017, arXiv:1610.09585, section 4.2, measure the same by MS-SSIM between the
-    images of a class. 0 says that one image is drawn again and again.
-
-    Args:
-        features: (N, width).
-        labels: whole numbers from 0, (N,), each of them at least twice.
-
-    Returns:
-        The mean of each class, float64 (n,).
+    images of a class. 0 says that one image is drawn again and again. Each class has at least two.
     """
 
     def mean_distance(x):

@@ -56,9 +56,7 @@ MOST_CLASSES = 30  # in the table; the JSON file has them all
 def table(rows: dict[str, dict], reference: Reference | None = None) -> str:
     """Lay scores side by side in plain text, 80 columns wide for two names of up to 16 letters.
 
-    Args:
-        rows: what `evaluate` and `evaluate_real` return, by the name of what was scored.
-        reference: what they were compared with; MNIST by default.
+    Takes what `evaluate` and `evaluate_real` return, by the name of what was scored.
     """
     reference = reference or mnist()
     own, classes = not is_mnist(reference.train), [*map(str, reference.train.classes)]
