@@ -36,7 +36,6 @@ def generator(
         labels: Input of one-hot labels (ACGAN, CGAN), (None, num_labels).
         codes: beside labels, a list of two Inputs (InfoGAN); without labels, one Input
             (generator 0 of a StackedGAN).
-        channels: 1 for grey images, 3 for colour.
 
     Returns:
         A Model named `generator` of the given inputs, in the order noise, labels, codes.
@@ -79,7 +78,6 @@ def discriminator(
     Args:
         inputs: Input of images, (None, side, side, channels).
         activation: of the first output; None leaves it linear.
-        num_labels: classes to tell apart (ACGAN, InfoGAN).
         num_codes: with num_labels, how many codes to recover (InfoGAN); alone, the width of the
             noise to recover (StackedGAN).
         labels: Input of one-hot labels that the image is judged by (CGAN), (None, n).
@@ -270,16 +268,12 @@ def plot_images(
     step=0,
     model_name="gan",
 ) -> Path:
-    """Draw images, and save them in one grid: of a run, where one is due (`Run.log`).
+    """Draw images with a Generator or a Model, and save them in one grid.
 
     Args:
-        generator: a Generator, or a Model as `generator` builds it.
         noise_input: float32 (N, latent_size).
         noise_label: one-hot labels, float32 (N, num_labels).
         noise_codes: list of further inputs.
-        show: whether to open a window too, where there is a display.
-        step: the picture's number.
-        model_name: the folder of the picture; made when missing.
 
     Returns:
         The picture's path, <model_name>/<step, five digits>.png.
@@ -319,17 +313,14 @@ def test_generator(
     model_name: str = "generator",
     output_dir="test_outputs",
 ) -> Path:
-    """Draw images from fresh noise in a grid, print its labels and its path, and show it.
+    """Draw a grid with a Generator or a Model from fresh noise; print its labels and path; show it.
 
     Args:
-        generator: a Generator, or a Model as `generator` builds it.
         class_label: the only class to draw, as the data name it.
         seed: of noise and labels; None draws one.
         interpolate: each row walks from one random point of the latent space to another.
         codes: InfoGAN's two, in [0, 1]; one that is None sweeps over the grid.
-        show: whether to open a window, where there is a display.
         model_name: begins the picture's name, which goes on with what it shows and its seed.
-        output_dir: the folder of the picture; made when missing.
 
     Returns:
         The picture's path. Another picture that lies there is not replaced.
