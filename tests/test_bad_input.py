@@ -36,6 +36,7 @@ LSGAN = "--generator=pretrained/lsgan_mnist.h5"
         ("wgan", ["--plot-model=networks.jpg"], "give the name of a .png file"),
         ("wgan", ["--plot-model=own.png"], "own.png exists: remove it"),
         ("wgan", ["--lear=1"], "unrecognized arguments: --lear=1"),
+        ("wgan", ["--trainsteps=3"], "did you mean --train-steps?"),
         ("wgan", ["stray"], "unrecognized arguments: stray"),
         ("wgan", ["--resume", "--overwrite"], "not allowed with argument --resume"),
         ("wgan", ["--resume"], "there is no run in wgan_mnist: leave out --resume"),

@@ -12,6 +12,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 
 from lib.plumbing.process import environment
@@ -81,6 +82,9 @@ class OneLineParser(argparse.ArgumentParser):
         )
 
     def error(self, message: str):
+        unknown = re.search("^unrecognized arguments: (--[^ =]+)|$", message)[1] or ""
+        for flag in get_close_matches(unknown, self._option_string_actions, 1, cutoff=0.75):
+            message += f": did you mean {flag}?"
         self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
 
 

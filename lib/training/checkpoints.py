@@ -145,6 +145,7 @@ class Checkpoints:
         # the one before was flushed when it was saved
         for path in [*folder.glob(f"ckpt-{step}.*"), folder, self.folder]:
             flush(path)
-        for prefix in {*prefixes(self.folder)} - {before, self.newest}:
-            for path in sorted(folder.glob(f"{Path(prefix).name}.*"), reverse=True):
-                path.unlink()  # the index first, without which it is none
+        kept = {Path(prefix).name for prefix in (before, self.newest) if prefix}
+        for path in sorted(folder.glob("ckpt-[0-9]*.[di]*"), reverse=True):
+            if path.name.partition(".")[0] not in kept:
+                path.unlink()  # an index before its data, as it is no checkpoint without
