@@ -1,4 +1,4 @@
-"""The training data, and what a training step draws from it."""
+"""The training data, what a training step draws of it, and the distributions of noise."""
 
 import hashlib
 import math
@@ -24,6 +24,7 @@ RANGES = (0, 1), (-1, 1), (0, 255), (-128, 127), (0, 65535)
 ROUNDING = 1e-3  # by which floats may lie beyond 0 and 1
 DARK = 0.3  # what the brightest pixel reaches in any picture
 # The distributions that noise can have: the chapter's, uniform in [-1, 1), and the standard normal.
+# `explore.DEVIATIONS` knows how wide each is.
 NOISES = {
     "uniform": lambda rng, shape: rng.uniform(shape, -1.0, 1.0),
     "normal": lambda rng, shape: rng.normal(shape),

@@ -121,7 +121,7 @@ class Parser:
         self.algorithm, *others = groups
         add_run_flags(Group(others[0], self.training), model_name)
         add_sampling_flags(Group(others[1], self.sampling), conditional, num_codes)
-        add_shared_flags(Group(others[2], self.training, self.sampling))
+        add_flags_of_both_modes(Group(others[2], self.training, self.sampling))
 
     def add_hyperparameter(self, name: str, default: bool | float, help: str) -> None:
         """Declare a flag of the algorithm.
@@ -244,7 +244,7 @@ def own_name(model_name: str, path: str | None) -> str:
 
 
 def add_run_flags(group: Group, model_name: str) -> None:
-    """Add the run flags of all scripts.
+    """Add the flags of training, but for the algorithm's own.
 
     Their defaults are in `training.defaults`, which also says what a resumed run may change.
     """
@@ -296,7 +296,7 @@ def add_run_flags(group: Group, model_name: str) -> None:
     either.add("--overwrite", action="store_true", help="replace the run that is there")
 
 
-# What can be asked of a generator instead of a grid, and which of it each flag goes with.
+# What can be asked of a generator instead of a grid (None), and with which of these each flag goes.
 MODES = "interpolate", "explore", "neighbors", "evaluate", "npz", "images"
 USES = {
     "digit": (None, "npz", "images", "interpolate", "neighbors"),
@@ -309,7 +309,7 @@ USES = {
 
 
 def add_sampling_flags(group: Group, conditional: bool, num_codes: int) -> None:
-    """Add the sampling flags."""
+    """Add the flags of sampling; which values --digit has, only the generator knows (`label`)."""
     add = group.add
     add("-g", "--generator", metavar="FILE", help="draw with this generator instead of training")
     if num_codes:
@@ -350,7 +350,7 @@ def add_sampling_flags(group: Group, conditional: bool, num_codes: int) -> None:
     add("--images", metavar="FOLDER", help="the same as single pictures, in sub-folders by class")
 
 
-def add_shared_flags(group: Group) -> None:
+def add_flags_of_both_modes(group: Group) -> None:
     """Add the flags of both modes."""
     add = group.add
     add(

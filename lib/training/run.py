@@ -4,10 +4,10 @@
         for step in run.steps():
             run.log(step, train_step())
 
-The folder <output_dir>/<model_name>/ holds the sample grids (00500.png, ...),
-history.csv, losses.png, scores.png, training.gif, TensorBoard events, networks.txt, run.json (the
-run's metadata), generators/ and checkpoints. A checkpoint holds the complete state of the run; the
-history in all its forms is written anew from there when a run is resumed.
+The folder <output_dir>/<model_name>/ holds the sample grids (00500.png, ...), checkpoints/,
+generators/, TensorBoard's events, and the files of `folder.FILES`, which --overwrite removes. A
+checkpoint holds the complete state of the run; the history in all its forms is written anew from
+there when a run is resumed.
 """
 
 import math
