@@ -186,8 +186,8 @@ def test_the_notebook_shows_the_verdicts_that_readme_tells():
     notebook = json.loads((ROOT / "docs" / "chapter.ipynb").read_text())
     texts = [o.get("text", "") for cell in notebook["cells"] for o in cell.get("outputs", [])]
     shown = dict(re.findall(r"drawn in (\w+) mode: (\S+)", "\n".join(map("".join, texts))))
-    assert f"says {shown['inference']} of 16 fakes drawn in inference mode" in README
-    assert f"{shown['training']} of those" in README
+    assert f"on 16 fakes drawn in inference mode is {shown['inference']}." in README
+    assert f"gives in training mode it is {shown['training']} " in README
 
 
 def test_commands_of_pretrained_are_those_of_the_files():
