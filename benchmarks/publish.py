@@ -7,7 +7,7 @@ pretrained/README.md anew. Look at what it changed by git.
     python3 -m benchmarks.publish --spread [FILE]
 
 prints mean and standard deviation of each score over ten draws of 10,000 of MNIST's real training
-images (SPREAD in lib/scoring/table.py), or of a generator's. The last columns say what the choice of
+images (COLUMNS in lib/scoring/table.py), or of a generator's. The last columns say what the choice of
 test images does to scores of neighbours: the first draw against the first and the last 5,000.
 """
 
@@ -86,7 +86,7 @@ def spread(path: str) -> str:
         real = evaluation.mnist().features
         halves = [evaluation.neighbour_scores(half, fake) for half in np.split(real, 2)]
     rows = []
-    for heading, (key, _) in COLUMNS.items():
+    for heading, (key, *_) in COLUMNS.items():
         if key in found[0]:
             values = [scores[key] for scores in found]
             cells = [mean(values), stdev(values), *(half[key] for half in halves if key in half)]

@@ -24,7 +24,7 @@ def score_table(found: dict[str, list[dict]]) -> str:
         return f"{mean(values):{style}}{spread}" if values else ""
 
     rows = [
-        [label, *(cell(runs, key, style) for key, style in COLUMNS.values())]
+        [label, *(cell(runs, key, style) for key, style, _ in COLUMNS.values())]
         for label, runs in found.items()
     ]
     return markdown(["", *COLUMNS], rows)

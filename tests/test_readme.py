@@ -162,7 +162,7 @@ def test_figures_of_pretrained_are_those_of_the_files():
         stem = f"{name.replace('-', '_')}_mnist"
         found = facts(name.replace("-", "_"))
         runs, given = found["scores"], found["parameters"]
-        columns = [([run[key] for run in runs if key in run], f) for key, f in COLUMNS.values()]
+        columns = [([run[key] for run in runs if key in run], f) for key, f, _ in COLUMNS.values()]
         scores = [f"{mean(v):{f}} ± {stdev(v):{f}}" if v else "" for v, f in columns]
         assert cells(PRETRAINED, f"{stem} ") == scores
         hours = found["steps"] / found["steps_per_second"] / 3600

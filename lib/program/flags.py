@@ -230,6 +230,10 @@ class Group:
         for defaults in self.defaults:
             defaults.setdefault(action.dest, default)
 
+    def add_count(self, name: str, help: str, most: int = INT32_MAX) -> None:
+        """Add a flag that takes a whole number from 1."""
+        self.add(name, metavar="N", type=number(1, most), help=help)
+
     def exclusive(self) -> "Group":
         """Return a group of which one flag at most can be given."""
         return Group(self.group.add_mutually_exclusive_group(), *self.defaults)
@@ -248,7 +252,7 @@ def add_run_flags(group: Group, model_name: str) -> None:
 
     Their defaults are in `training.defaults`, which also says what a resumed run may change.
     """
-    add, positive = group.add, number(1)
+    add, add_count = group.add, group.add_count
     add(
         "--image-size",
         metavar="N",
@@ -267,15 +271,10 @@ def add_run_flags(group: Group, model_name: str) -> None:
         choices=("float32", "mixed_bfloat16"),
         help="mixed_bfloat16 computes in bfloat16 and keeps weights in float32 (float32)",
     )
-    add("--save-interval", metavar="N", type=positive, help="draw a grid every N steps (500)")
-    add("--log-interval", metavar="N", type=positive, help="log the losses every N steps (50)")
-    add(
-        "--evaluate-interval",
-        metavar="N",
-        type=positive,
-        help="score the generator every N steps, and keep the best (never)",
-    )
-    add("--keep-interval", metavar="N", type=positive, help="keep every Nth generator (none)")
+    add_count("--save-interval", "draw a grid every N steps (500)")
+    add_count("--log-interval", "log the losses every N steps (50)")
+    add_count("--evaluate-interval", "score the generator every N steps, and keep the best (never)")
+    add_count("--keep-interval", "keep every Nth generator (none)")
     add(
         "--plot-model",
         metavar="FILE.png",
@@ -313,25 +312,15 @@ def add_sampling_flags(group: Group, conditional: bool, num_codes: int) -> None:
     add = group.add
     add("-g", "--generator", metavar="FILE", help="draw with this generator instead of training")
     if num_codes:
-        add("-d", "--category", dest="digit", help="draw only this category, from 0")
+        add("-d", "--category", dest="digit", metavar="N", help="draw only this category, from 0")
         share = number(0, 1, float)
         add("--code1", metavar="X", type=share, help="hold code 1, which sweeps the columns else")
         add("--code2", metavar="X", type=share, help="hold code 2, which sweeps the rows else")
     else:
         only = "draw only this digit, or class as the data name it"
         add("-d", "--digit", help=only if conditional else argparse.SUPPRESS)
-    add(
-        "--count",
-        metavar="N",
-        type=number(1, 100_000),
-        help="draw N images (16; with --npz and --images 10000)",
-    )
-    add(
-        "--seconds",
-        metavar="N",
-        type=number(1, 60),
-        help="make the GIF of --interpolate N seconds long (8)",
-    )
+    group.add_count("--count", "draw N images (16; with --npz and --images 10000)", 100_000)
+    group.add_count("--seconds", "make the GIF of --interpolate N seconds long (8)", 60)
     add = group.exclusive().add
     add(
         "--interpolate",

@@ -2,29 +2,18 @@
 
 from lib.scoring.evaluation import Reference, is_mnist, mnist
 
-# How each is printed, in the order in which they are to be read.
+# Of each column, in the order to be read: the score, its format, and the standard deviation over ten
+# draws of 10,000 real training images of MNIST (python3 -m benchmarks.publish --spread).
 COLUMNS = {
-    "FD": ("frechet_distance", ".2f"),
-    "score": ("classifier_score", ".2f"),
-    "precision": ("precision", ".3f"),
-    "coverage": ("coverage", ".3f"),
-    "recall": ("recall", ".3f"),
-    "TV": ("total_variation", ".3f"),
-    "accuracy": ("accuracy", ".3f"),
-    "GAN-train": ("classification_accuracy_score", ".3f"),
-    "diversity": ("diversity", ".3f"),
-}
-# Standard deviations over ten draws of 10,000 real training images: python3 -m benchmarks.publish --spread
-SPREAD = {
-    "frechet_distance": 0.024,
-    "classifier_score": 0.0065,
-    "precision": 0.0041,
-    "coverage": 0.0027,
-    "recall": 0.0030,
-    "total_variation": 0.0025,
-    "accuracy": 0.0006,
-    "classification_accuracy_score": 0.0012,
-    "diversity": 0.0016,
+    "FD": ("frechet_distance", ".2f", 0.024),
+    "score": ("classifier_score", ".2f", 0.0065),
+    "precision": ("precision", ".3f", 0.0041),
+    "coverage": ("coverage", ".3f", 0.0027),
+    "recall": ("recall", ".3f", 0.0030),
+    "TV": ("total_variation", ".3f", 0.0025),
+    "accuracy": ("accuracy", ".3f", 0.0006),
+    "GAN-train": ("classification_accuracy_score", ".3f", 0.0012),
+    "diversity": ("diversity", ".3f", 0.0016),
 }
 DETAILS = {
     "share of images": "class_shares",
@@ -68,9 +57,9 @@ def table(rows: dict[str, dict], reference: Reference | None = None) -> str:
         return f"{name:{first}}" + "".join(map(str.rjust, cells, widths))
 
     lines = [line(f"{counts} images", [*rows, *["±"][own:]], columns)]
-    for heading, (key, style) in COLUMNS.items():
+    for heading, (key, style, spread) in COLUMNS.items():
         cells = [format(row[key], style) if key in row else "-" for row in rows.values()]
-        lines.append(line(heading, cells + [f"{SPREAD[key]:.4f}"][own:], columns))
+        lines.append(line(heading, cells + [f"{spread:.4f}"][own:], columns))
     for heading, key in DETAILS.items():
         known = {name: row[key] for name, row in rows.items() if key in row}
         for start in range(0, len(classes) if known and len(classes) <= MOST_CLASSES else 0, 10):
@@ -85,4 +74,4 @@ def table(rows: dict[str, dict], reference: Reference | None = None) -> str:
 
 def scalars(result: dict) -> dict[str, float]:
     """Return those of the scores that are one number and say how good a generator is."""
-    return {key: result[key] for key, _ in COLUMNS.values() if key in result}
+    return {key: result[key] for key, *_ in COLUMNS.values() if key in result}

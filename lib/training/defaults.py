@@ -1,18 +1,22 @@
 """What a run takes where its parameters don't say otherwise; the flags' defaults too."""
 
-DEFAULTS = {
+# The algorithm's, as is whatever a script adds: recorded, and the same when a run is resumed.
+FIXED = {"noise": "uniform", "image_range": [0.0, 1.0], "precision": "float32"}
+# Recorded too; a resumed run may change them.
+CHANGEABLE = {
     "train_steps": 40000,
-    "noise": "uniform",
-    "image_range": [0.0, 1.0],
-    "output_dir": ".",
     "data": None,
     "image_size": None,
     "grey": False,
-    "precision": "float32",
     "save_interval": 500,
     "log_interval": 50,
     "evaluate_interval": None,
     "keep_interval": None,
+}
+# Where and how a process runs.
+PROCESS = {
+    "model_name": None,
+    "output_dir": ".",
     "plot_model": None,
     "distribute": None,
     "summary": False,
@@ -21,26 +25,4 @@ DEFAULTS = {
     "script": None,
     "command": None,
 }
-# A resumed run may change these parameters, and those of PROCESS: where and how a process runs.
-# All others are the algorithm's: a run records them, and they are fixed.
-CHANGEABLE = (
-    "train_steps",
-    "data",
-    "image_size",
-    "grey",
-    "save_interval",
-    "log_interval",
-    "evaluate_interval",
-    "keep_interval",
-)
-PROCESS = (
-    "model_name",
-    "output_dir",
-    "plot_model",
-    "distribute",
-    "summary",
-    "resume",
-    "overwrite",
-    "script",
-    "command",
-)
+DEFAULTS = FIXED | CHANGEABLE | PROCESS
