@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lib import gan
 from lib.generator import Generator
-from lib.plumbing.files import atomic, write_new
+from lib.plumbing.files import write_new
 
 import keras2_listings
 import matplotlib.pyplot as plt
@@ -110,16 +110,6 @@ def test_plot_images_puts_each_image_in_its_place(tmp_path):
     means = places.mean(axis=(2, 3)).ravel()
     np.testing.assert_allclose(means[:10], values[:, 0], atol=1 / 255)
     np.testing.assert_array_equal(means[10:], 1)
-
-
-def test_a_failing_writer_leaves_the_old_file(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), atomic(path) as temporary:
-        temporary.write_text("half of the n")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
 
 
 def test_no_sample_replaces_another(files, tmp_path, monkeypatch, capsys):
