@@ -27,7 +27,8 @@ def test_each_diff_leaves_a_script_that_trains(some_mnist, tmp_path, monkeypatch
             assert (model.get_weights()[0] != weights).any()
     flags = ["--train-steps=1", "--batch-size=2", "--seed=1"]
     assert main(tmp_path / "own", flags, monkeypatch) == 0
-    assert main(tmp_path / "own", ["--generator=own_mnist.h5", "--interpolate"], monkeypatch) == 0
+    flags = ["--generator=own_mnist.h5", "--interpolate", "--seconds=1"]
+    assert main(tmp_path / "own", flags, monkeypatch) == 0
     assert "saved test_outputs/own_mnist_interpolated" in capsys.readouterr().out
     assert "class Lambda" not in text
 
