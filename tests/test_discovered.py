@@ -30,6 +30,8 @@ def test_report_reads_q_where_a_checkpoint_lies(tmp_path, monkeypatch):
     Generator(models[0]).save(path)
     without = discovered.report(path, seed=1)
     assert "purity" in without and "code 2 | stroke" in without and "recover" not in without
+    test_images, labels = data.load_test()
+    monkeypatch.setattr(data, "load_test", lambda: (test_images[:200], labels[:200]))
     checkpoint = tf.train.Checkpoint(discriminator=models[1])
     checkpoint.write(str(tmp_path / "toy/checkpoints/ckpt-1"))
     report = discovered.report(path, seed=1)

@@ -3,20 +3,22 @@
 import csv
 import json
 from argparse import Namespace
+from contextlib import redirect_stdout
 from functools import partial
+from io import StringIO
+from pathlib import Path
 
 from lib import data, gan
 from lib.generator import Generator
 from lib.plumbing.errors import UserError
 from lib.plumbing.tf import keras, layers
-from lib.sampling import use
-from lib.scoring import classifier, evaluation
+from lib.scoring import classification_accuracy, classifier, evaluation
 from lib.scoring.table import COLUMNS, SPREAD, scalars, table
 
 import h5py
 import numpy as np
 import pytest
-from helpers import events, main, saved, toy_models, toy_run, train
+from helpers import events, main, saved, toy_models, toy_params, toy_run
 from scipy.ndimage import gaussian_filter
 
 LABELLED = {
@@ -25,9 +27,12 @@ LABELLED = {
 }
 
 
-@pytest.fixture(scope="module")
-def real():
-    return evaluation.evaluate_real(seed=1, count=1000)
+@pytest.fixture(scope="module", autouse=True)
+def few_batches():
+    """Compute the classification accuracy score in two seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classification_accuracy, "BATCHES", 40)
+        yield
 
 
 def linear(weights, *inputs, bias=None):
@@ -39,11 +44,26 @@ def linear(weights, *inputs, bias=None):
 
 
 @pytest.fixture(scope="module")
-def one_image_a_digit(mnist):
-    """A generator that draws the digit which is requested, always the same training image."""
+def evaluated(tmp_path_factory, mnist):
+    """Run --evaluate, for 1,000 images; return what it prints and what it writes.
+
+    Its generator draws the digit that is requested, always the same training image.
+    """
     rows = [np.flatnonzero(mnist.y_train[:, digit])[0] for digit in range(10)]
     images = mnist.x_train[rows].reshape(10, 784) / np.float32(255)
-    return linear(images, keras.Input((6,)), keras.Input((10,)))
+    output = StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(output):
+        patch.chdir(tmp_path_factory.mktemp("evaluated"))
+        patch.setattr(evaluation, "MOST", 1000)
+        Generator(linear(images, keras.Input((6,)), keras.Input((10,)))).save("ten.h5")
+        assert main("acgan", ["--generator=ten.h5", "--evaluate", "--seed=1"], patch) == 0
+        found = json.loads(Path("test_outputs/ten_scores_seed1.json").read_text())
+    return output.getvalue(), found
+
+
+@pytest.fixture(scope="module")
+def real(evaluated):
+    return evaluated[1]["training images"]
 
 
 def test_real_images_score_best(real):
@@ -56,19 +76,21 @@ def test_real_images_score_best(real):
     assert real["total_variation"] < 0.06
     assert real["accuracy"] > 0.99
     assert min(real["class_accuracy"]) > 0.95
-    assert real["classification_accuracy_score"] > 0.9
+    assert real["classification_accuracy_score"] > 0.75
     assert real["diversity"] == pytest.approx(1, abs=0.05)
     assert sum(real["class_shares"]) == pytest.approx(1)
-    assert json.loads(json.dumps(real)) == real
 
 
 def test_scores_repeat_with_the_seed(real):
+    """Scores an InfoGAN too, whose categories are no digits that were requested."""
     assert evaluation.evaluate_real(seed=1, count=1000) == real
-    assert evaluation.evaluate_real(seed=2, count=1000) != real
-    generator = linear(np.eye(6, 784), keras.Input((6,)))
-    first = evaluation.evaluate(generator, seed=1, count=1000)
-    assert evaluation.evaluate(generator, seed=1, count=1000) == first
-    assert evaluation.evaluate(generator, seed=2, count=1000) != first
+    categories, codes = keras.Input((7,)), [keras.Input((1,)), keras.Input((1,))]
+    x = layers.Dense(784, "sigmoid")(layers.Concatenate()([categories, *codes]))
+    inputs = [keras.Input((6,)), categories, *codes]
+    generator = keras.Model(inputs, layers.Reshape((28, 28, 1))(x))
+    first, again, other = (evaluation.evaluate(generator, seed, 1000) for seed in (1, 1, 2))
+    assert first == again != other
+    assert not LABELLED & set(first)
 
 
 def test_generator_is_scored_in_inference_mode_and_left_as_it_is():
@@ -100,8 +122,8 @@ def test_images_without_digits_are_not_precise(draw):
     assert found["coverage"] < 0.02
 
 
-def test_requested_digits_without_diversity(one_image_a_digit, real):
-    result = evaluation.evaluate(one_image_a_digit, seed=1, count=1000)
+def test_requested_digits_without_diversity(evaluated, real):
+    result = evaluated[1]["ten"]
     digits = data.load_test()[1][::10].argmax(axis=1)  # those of the test images are requested
     np.testing.assert_allclose(result["class_shares"], np.bincount(digits) / 1000)
     assert result["total_variation"] == pytest.approx(0)
@@ -113,16 +135,6 @@ def test_requested_digits_without_diversity(one_image_a_digit, real):
     assert max(result["coverage"], result["recall"]) < 0.1
     best = real["classification_accuracy_score"]
     assert 0.3 < result["classification_accuracy_score"] < best - 0.1
-
-
-def test_collapsed_generator():
-    seven = data.load_test()[0][0].ravel() / 255  # the first test image
-    generator = linear(np.zeros((6, 784)), keras.Input((6,)), bias=seven)
-    result = evaluation.evaluate(generator, seed=1, count=1000)
-    assert result["class_shares"][7] == 1
-    assert result["total_variation"] == pytest.approx(0.9, abs=0.03)
-    assert result["classifier_score"] == pytest.approx(1)
-    assert max(result["coverage"], result["recall"]) < 0.01
 
 
 def test_generator_gone_wrong():
@@ -137,16 +149,6 @@ def test_generator_gone_wrong():
     assert "nan" in table({"broken": result})
 
 
-def test_categories_of_an_infogan_are_not_requested_digits(mnist):
-    categories, codes = keras.Input((7,)), [keras.Input((1,)), keras.Input((1,))]
-    x = layers.Dense(784, "sigmoid")(layers.Concatenate()([categories, *codes]))
-    inputs = [keras.Input((6,)), categories, *codes]
-    generator = keras.Model(inputs, layers.Reshape((28, 28, 1))(x))
-    result = evaluation.evaluate(generator, seed=1, count=1000)
-    assert not LABELLED & set(result)
-    assert evaluation.evaluate(generator, seed=1, count=1000) == result
-
-
 @pytest.mark.parametrize("size, labels", [(32, None), (28, 7)])
 def test_what_the_classifier_does_not_know_is_refused(size, labels):
     generator = gan.generator(keras.Input((6,)), size, labels=labels and keras.Input((labels,)))
@@ -154,10 +156,12 @@ def test_what_the_classifier_does_not_know_is_refused(size, labels):
         evaluation.evaluate(generator, seed=1, count=1000)
 
 
-@pytest.mark.parametrize("count", [999, 10_001])
-def test_counts_without_a_reference_are_refused(count, one_image_a_digit):
-    with pytest.raises(UserError, match=str(count)):
-        evaluation.evaluate(one_image_a_digit, seed=1, count=count)
+def test_counts_without_a_reference_are_refused():
+    reference = evaluation.mnist()
+    assert evaluation.checked_count(None, reference) == 10_000
+    for count in 999, 10_001:
+        with pytest.raises(UserError, match=str(count)):
+            evaluation.checked_count(count, reference)
 
 
 def test_table(real):
@@ -178,43 +182,24 @@ def test_table(real):
     assert "not the FID" in text
 
 
-def test_evaluate_flag(few_images, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    Generator(gan.generator(keras.Input((6,)), 28, labels=keras.Input((10,)))).save("some.h5")
-    assert main("acgan", ["--generator=some.h5", "--evaluate", "--seed=1"], monkeypatch) == 0
-    found = json.loads((tmp_path / "test_outputs" / "some_scores_seed1.json").read_text())
-    assert set(found) == {"seed", "compared_with", "some", "training images"}
+def test_evaluate_flag(evaluated, real):
+    output, found = evaluated
+    assert set(found) == {"seed", "compared_with", "ten", "training images"}
     assert found["seed"] == 1
-    assert found["training images"]["frechet_distance"] < found["some"]["frechet_distance"]
-    assert {"coverage", *LABELLED} <= set(found["some"])
-    output = capsys.readouterr().out
+    assert real["frechet_distance"] < found["ten"]["frechet_distance"]
+    assert {"coverage", *LABELLED} <= set(found["ten"])
     row = next(line for line in output.splitlines() if line.startswith("FD"))
-    expected = [f"{found[name]['frechet_distance']:.2f}" for name in ("some", "training images")]
+    expected = [f"{found[name]['frechet_distance']:.2f}" for name in ("ten", "training images")]
     assert row.split()[1:3] == expected
-    assert output.endswith("saved test_outputs/some_scores_seed1.json\n")
-
-
-def test_evaluate_flag_draws_10000_images(tmp_path, monkeypatch):
-    generator = linear(np.eye(6, 784), keras.Input((6,)))
-    # the scores themselves take half a minute
-    monkeypatch.setattr(use, "table", lambda rows, _: str(rows))
-    monkeypatch.setattr(evaluation, "score", lambda images, *_: {"count": len(images)})
-    params = Namespace(seed=1, data=None, generator="some.h5")
-    use.evaluate(Generator(generator), tmp_path / "some", params)
-    found = json.loads((tmp_path / "some_scores_seed1.json").read_text())
-    assert [found[name]["count"] for name in ("some", "training images")] == [10_000, 10_000]
+    assert output.endswith("saved test_outputs/ten_scores_seed1.json\n")
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--evaluate"], "add --generator="),
-        (["--generator=other.h5", "--evaluate", "--count=3"], "doesn't go with --evaluate"),
         (["--generator=other.h5", "--data=mnist"], "--data goes with --evaluate"),
         (["--generator=other.h5", "--evaluate"], "add --data=mnist"),
         (["--generator=other.h5", "--evaluate", "--data=few.npz"], "these are 4, and 2 of the"),
-        (["--evaluate-interval=0"], "give a whole number"),
-        (["--data=own.npz", "--evaluate-interval=2"], "has no y_train, but x_train"),
         (["--data=few.npz", "--evaluate-interval=2"], "at least 1,000 and 20 of each class"),
     ],
 )
@@ -223,113 +208,88 @@ def test_what_cannot_be_scored_is_refused_in_one_line(
 ):
     monkeypatch.chdir(tmp_path)
     Generator(gan.generator(keras.Input((6,)), 28), source="letters.npz").save("other.h5")
-    np.savez("own.npz", x_train=np.full((4, 12, 12), 255, np.uint8))
     images, labels = np.full((24, 28, 28, 3), 255, np.uint8), np.repeat(["a", "b"], 12)
     images[0] = 0
     np.savez("few.npz", x_train=images, y_train=labels)
     assert main("lsgan", arguments, monkeypatch) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["few.npz", "other.h5", "own.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["few.npz", "other.h5"]
 
 
-def test_a_generator_of_other_data_is_scored_on_request(few_images, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Generator(gan.generator(keras.Input((6,)), 28), source="letters.npz").save("other.h5")
-    arguments = ["--generator=other.h5", "--evaluate", "--data=mnist", "--seed=1"]
-    assert main("lsgan", arguments, monkeypatch) == 0
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Write labelled images, bright above or below, as few as can be scored; return the file."""
+    rng = np.random.default_rng(1)
+    labels = rng.choice(["above", "below"], 6200)
+    images = rng.integers(0, 128, (6200, 4, 4, 3), np.uint8)
+    images[labels == "above", :2] += 127
+    images[labels == "below", 2:] += 127
+    path = tmp_path_factory.mktemp("data") / "own.npz"
+    np.savez(path, x_train=images, y_train=labels)
+    return path
 
 
-def test_scores_join_the_history_and_change_nothing_that_is_trained(few_images, tmp_path, mnist):
-    plain, *_ = train("lsgan", tmp_path / "plain", mnist, steps=8)
-    scored, *_ = train("lsgan", tmp_path, mnist, "--evaluate-interval=4", steps=8)
-    for one, other in zip(plain.get_weights(), scored.get_weights(), strict=True):
+def test_scores_join_the_history_and_change_nothing_that_is_trained(
+    own, tmp_path, monkeypatch, capsys
+):
+    untrained = classifier.build((4, 4, 1), 2)
+    monkeypatch.setattr(classifier, "train", lambda images, labels: untrained)
+    dataset = data.load(own, grey=True, labels=False)  # for its scores labels are read
+    like = {"train_steps": 8, "data": str(own), "grey": True, "image_size": None}
+    plain, scored = toy_models(), toy_models()
+    gan.train(plain, dataset, toy_params(tmp_path / "plain", **like))
+    params = toy_params(tmp_path, evaluate_interval=4, **like)
+    gan.train(scored, dataset, params)
+    for one, other in zip(plain[0].get_weights(), scored[0].get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    with open(tmp_path / "lsgan_mnist" / "history.csv") as file:
+    with open(tmp_path / "toy" / "history.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["3", "4", "6", "8"]
     assert [bool(row["recall"]) for row in rows] == [False, True, False, True]
-    expected = scalars(evaluation.evaluate(scored, seed=5))
+    reference = evaluation.reference_for(scored[0], dataset, params)
+    expected = scalars(evaluation.evaluate(scored[0], seed=5, quick=True, reference=reference))
     assert {key: float(rows[-1][key]) for key in expected} == expected
     assert {"frechet_distance", "coverage", "total_variation"} <= set(expected)
-    assert {(4, "recall"), (8, "recall")} <= set(events(tmp_path / "lsgan_mnist"))
-
-
-@pytest.fixture(params=["grey", "colour"])
-def own(request, tmp_path, monkeypatch):
-    """Write labelled images, bright above or below, as few as can be scored; go to their folder."""
-    rng = np.random.default_rng(1)
-    labels = rng.choice(["above", "below"], 6200)
-    images = rng.integers(0, 128, (6200, 8, 8, 3), np.uint8)
-    images[labels == "above", :4] += 127
-    images[labels == "below", 4:] += 127
-    images = images if request.param == "colour" else images[..., 0]
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(classifier, "train", partial(classifier.train, epochs=1))
-    np.savez("own.npz", x_train=images, y_train=labels)
+    assert {(4, "recall"), (8, "recall")} <= set(events(tmp_path / "toy"))
+    assert capsys.readouterr().out.count("training a classifier") == 1
 
 
 def test_own_data_are_scored_while_training_and_after_it(own, tmp_path, monkeypatch, capsys):
-    steps = ["--train-steps=4", "--evaluate-interval=2", "--keep-interval=3", "--batch-size=8"]
-    assert main("acgan", [*steps, "--data=own.npz", "--seed=1"], monkeypatch) == 0
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(classifier, "train", partial(classifier.train, epochs=1))
+    steps = ["--train-steps=2", "--evaluate-interval=1", "--keep-interval=2", "--batch-size=4"]
+    assert main("acgan", [*steps, f"--data={own}", "--seed=1"], monkeypatch) == 0
     output = capsys.readouterr().out
     assert output.count("training a classifier") == 1
     with open("acgan_own/history.csv") as file:
         rows = {int(row["step"]): row for row in csv.DictReader(file) if row["recall"]}
-    assert [*rows] == [2, 4]
+    assert [*rows] == [1, 2]
     with h5py.File("acgan_own_best.h5") as file:
         step = int(file.attrs["step"])
     row = min(rows.values(), key=lambda row: float(row["frechet_distance"]))
     assert step == int(row["step"])
     best = f"acgan_own_best.h5, of step {step}, FD {float(row['frechet_distance']):.2f}"
     assert best in output.splitlines()[-1]
-    assert (tmp_path / "acgan_own" / "scores.png").exists()
-    assert [path.name for path in (tmp_path / "acgan_own" / "generators").iterdir()] == ["00003.h5"]
+    assert Path("acgan_own/scores.png").exists()
+    assert [path.name for path in Path("acgan_own/generators").iterdir()] == ["00002.h5"]
 
-    arguments = ["--generator=acgan_own_best.h5", "--evaluate", "--data=own.npz", "--seed=1"]
-    files = []
-    for _ in range(2):
-        assert main("acgan", arguments, monkeypatch) == 0
-        output = capsys.readouterr().out
-        assert "training a classifier" not in output
-        assert "own_npz_classifier_" in output
-        assert "±" not in output
-        files.append(json.loads((tmp_path / saved(output)).read_text()))
-    assert files[0] == files[1]
-    scores = files[0]["acgan_own_best"]
+    arguments = ["--generator=acgan_own_best.h5", "--evaluate", f"--data={own}", "--seed=1"]
+    assert main("acgan", arguments, monkeypatch) == 0
+    output = capsys.readouterr().out
+    assert "training a classifier" not in output
+    assert "own_npz_classifier_" in output
+    assert "±" not in output
+    found = json.loads(saved(output).read_text())
+    scores, real = found["acgan_own_best"], found["training images"]
     assert scores["count"] == 1034
     for key, value in scalars(scores).items():
         if key in row:  # all but what takes longest
-            assert float(row[key]) == pytest.approx(value, rel=1e-6)
+            assert float(row[key]) == pytest.approx(value, rel=1e-6, abs=1e-6)
     assert scores.keys() >= LABELLED
     assert len(scores["class_shares"]) == 2
-    real = files[0]["training images"]
     assert real["frechet_distance"] < scores["frechet_distance"]
-    assert real["classification_accuracy_score"] > 0.9
-
-    # labels that a GAN leaves out are read for its scores; pixels are compared too
-    assert main("lsgan", [*steps, "--data=own.npz", "--seed=1"], monkeypatch) == 0
-    arguments = ["--generator=lsgan_own.h5", "--neighbors", "--data=own.npz", "--seed=1"]
-    assert main("lsgan", arguments, monkeypatch) == 0
-    output = capsys.readouterr().out
-    assert "training a classifier" not in output
-    assert "real (from others)" in output
-
-
-def test_a_damaged_classifier_is_trained_anew(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(classifier, "train", partial(classifier.train, epochs=1))
-    images = np.random.default_rng(1).integers(0, 256, (256, 4, 4), np.uint8)
-    dataset = data.dataset(images, np.arange(256) % 3)
-    path = tmp_path / "classifier.npz"
-    path.write_bytes(b"no weights")
-    missing = tmp_path / "file" / "classifier.npz"
-    (tmp_path / "file").write_text("where no folder can be made")
-    first, place = classifier.find_or_train(dataset, [missing, path])
-    again, found = classifier.find_or_train(dataset, [missing, path])
-    assert place == found == path
-    assert capsys.readouterr().out.count("training a classifier") == 1
-    for one, other in zip(first.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert real["classification_accuracy_score"] > 0.75
 
 
 def test_split_holds_a_sixth_of_each_class():
@@ -383,5 +343,5 @@ def test_a_run_that_gets_worse_leaves_its_best_generator(tmp_path, monkeypatch, 
         one, other = (Generator.load(tmp_path / run / name) for run in ("whole", "killed"))
         for weight, same in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
             np.testing.assert_array_equal(weight, same)
-    toy_run(tmp_path / "killed", overwrite=True)
+    toy_run(tmp_path / "killed", overwrite=True, train_steps=1)
     assert not (tmp_path / "killed" / "toy_best.h5").exists()

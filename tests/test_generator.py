@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from lib.plumbing.errors import UserError
 import h5py
 import numpy as np
 import pytest
-from helpers import ROOT
 from tensorflow import keras
 
 NO_GENERATOR = "doesn't hold a generator"
@@ -117,13 +114,6 @@ def external(file):
     file.create_dataset(name, kernel.shape, "f4", external=[("/dev/zero", 0, kernel.nbytes)])
 
 
-def virtual(file):
-    name, kernel = replace_kernel(file)
-    layout = h5py.VirtualLayout(kernel.shape, "f4")
-    layout[:] = h5py.VirtualSource("elsewhere.h5", "kernel", kernel.shape)
-    file.create_virtual_dataset(name, layout)
-
-
 def linked(file):
     name, _ = replace_kernel(file)
     file[name] = h5py.ExternalLink("elsewhere.h5", "kernel")
@@ -141,16 +131,13 @@ def config_of(text):
     "change, message",
     [
         (external, NO_GENERATOR),
-        (virtual, NO_GENERATOR),
         (linked, "it has links"),
         (kernel(dtype="c8"), NO_GENERATOR),
         (kernel(shape=(100, 511)), NO_GENERATOR),
         (kernel(compression="gzip"), "isn't stored in it plainly"),
-        (replace_kernel, NO_GENERATOR),
         (kernel(np.nan), "weights are not finite"),
         (config_of("no JSON"), NO_GENERATOR),
         (config_of("[" * 100_000), NO_GENERATOR),
-        (config_of("{}"), NO_GENERATOR),
         (lambda file: file.attrs.__setitem__("noise", "loud"), NO_GENERATOR),
         (lambda file: file.attrs.__setitem__("classes", '["a"]'), "1 classes for"),
     ],
@@ -210,14 +197,11 @@ def test_a_registered_name_hides_no_code(plain, tmp_path):
     "dense",
     [
         {"module": "os", "class_name": "system", "registered_name": None},
-        {"module": "keras.utils", "class_name": "get_file", "registered_name": None},
         {"module": "keras.layers", "class_name": "TFSMLayer", "registered_name": None},
         {"module": "keras.src.layers.core.lambda_layer", "class_name": "Lambda"},
         {"module": "keras.layers", "class_name": "StringLookup"},
         {"module": "builtins", "class_name": "function", "config": "eval"},
-        {"module": "keras.src.layers.preprocessing.index_lookup", "class_name": "IndexLookup"},
         {"class_name": "__lambda__"},
-        {"class_name": "__typespec__"},
         {"class_name": "Mine", "registered_name": "stranger>Mine", "module": None},
     ],
 )
@@ -237,54 +221,20 @@ def test_what_is_not_keras_s_own_is_refused(dense, inside, plain, tmp_path):
         Generator.load(tmp_path / "bad.h5")
 
 
-OWN = """
-import sys
-from lib.generator import Generator
-from tensorflow import keras
-
-if "define" in sys.argv:
+def test_a_layer_of_one_s_own_needs_the_script_that_defines_it(tmp_path):
     @keras.utils.register_keras_serializable("own")
-    class Half(keras.layers.Layer):
+    class Half(L.Layer):
         def call(self, x):
             return x / 2
-if "save" in sys.argv:
+
     x = keras.Input((6,))
-    Generator(keras.Model(x, keras.layers.Reshape((8, 8, 1))(Half()(keras.layers.Dense(64)(x))))).save("own.h5")
-else:
-    print(Generator.load("own.h5").draw([[[1.0] * 6]]).shape)
-"""
-
-
-def test_a_layer_of_one_s_own_needs_the_script_that_defines_it(tmp_path):
-    def run(*words):
-        command = [
-            sys.executable,
-            "-c",
-            f"import sys; sys.path.append({str(ROOT)!r})\n{OWN}",
-            *words,
-        ]
-        return subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
-
-    assert run("define", "save").returncode == 0
-    assert run("define").stdout == "(1, 8, 8, 1)\n"
-    refused = run().stderr
-    assert "own.h5 has Half, which is not Keras's own: the script that defines it can" in refused
-
-
-def test_links_in_a_keras_file_are_refused(tmp_path):
-    gan.generator(keras.Input((100,)), 8).save(tmp_path / "own.keras")
-    with zipfile.ZipFile(tmp_path / "own.keras") as own:
-        members = {name: own.read(name) for name in own.namelist()}
-    (tmp_path / "weights.h5").write_bytes(members["model.weights.h5"])
-    with h5py.File(tmp_path / "weights.h5", "r+") as file:
-        del file["layers/dense/vars"]
-        file["layers/dense/vars"] = h5py.ExternalLink("elsewhere.h5", "vars")
-    members["model.weights.h5"] = (tmp_path / "weights.h5").read_bytes()
-    with zipfile.ZipFile(tmp_path / "bad.keras", "w") as bad:
-        for name, content in members.items():
-            bad.writestr(name, content)
-    with pytest.raises(UserError, match="it has links"):
-        Generator.load(tmp_path / "bad.keras")
+    model = keras.Model(x, L.Reshape((8, 8, 1))(Half()(L.Dense(64)(x))))
+    Generator(model).save(tmp_path / "own.h5")
+    loaded = Generator.load(tmp_path / "own.h5")
+    np.testing.assert_array_equal(loaded.model(noise(4, 6)), model(noise(4, 6)))
+    del keras.utils.get_custom_objects()["own>Half"]  # as in a process that doesn't define it
+    with pytest.raises(UserError, match="own.h5 has Half, which is not Keras's own: the script"):
+        Generator.load(tmp_path / "own.h5")
 
 
 def test_what_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):

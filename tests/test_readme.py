@@ -171,17 +171,6 @@ def test_figures_of_pretrained_are_those_of_the_files():
         assert found["sha256"] in PRETRAINED
 
 
-def test_the_chapters_numbers_are_found():
-    text = (ROOT / "docs" / "chapter.md").read_text()
-    _, listings, equations, figures, *_ = text.split("\n## ")
-    for number in "5.1.1", "5.1.2", "5.2.1", "5.3.1", "5.3.2", "5.3.3", "5.3.4":
-        assert re.search(rf"^\| (listings?|algorithm) .*{number}.* \|", listings, re.MULTILINE)
-    for number in "8.6", "8.7", "8.8", "8.9", "8.33":
-        assert re.search(rf"^\| [^|]*\b{number} ?[,|]", equations, re.MULTILINE), number
-    for number in "7.1", "7.2", *(f"8.{n}" for n in range(3, 12)):
-        assert re.search(rf"\b{number} [(|]", figures), number
-
-
 def test_the_notebook_shows_the_verdicts_that_readme_tells():
     notebook = json.loads((ROOT / "docs" / "chapter.ipynb").read_text())
     texts = [o.get("text", "") for cell in notebook["cells"] for o in cell.get("outputs", [])]

@@ -1,7 +1,8 @@
 """The walk through the latent space, and its animation."""
 
 from lib import data, gan
-from lib.pictures import GAP
+from lib.generator import Generator
+from lib.pictures import enlarge, image_grid
 from lib.plumbing.errors import UserError
 from lib.sampling import walk
 
@@ -40,69 +41,59 @@ def test_walk_keeps_the_variance_of_noise():
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
 
 
-@pytest.fixture(params=["noise", "labels"])
-def generator(request):
+def build(labels, num_codes=0):
+    """Build a generator of 4 x 4 images, of noise, 12 labels or none, and codes."""
     keras.utils.set_random_seed(4)
-    labels = None if request.param == "noise" else keras.Input((12,))
-    codes = [keras.Input((1,)), keras.Input((1,))] if request.param == "codes" else None
+    labels = keras.Input((12,)) if labels else None
+    codes = [keras.Input((1,)) for _ in range(num_codes)]
     model = gan.generator(keras.Input((6,)), 4, labels=labels, codes=codes)
     *_, last = [layer for layer in model.layers if layer.weights]
     last.kernel.assign(50 * last.kernel)  # untrained, all pixels would be nearly the same grey
-    return model
+    return Generator(model)
 
 
 def read(path):
-    """Frames and durations of a GIF; the frames are uint8 (frames, rows, cols, side, side)."""
-    gap = walk.ZOOM * GAP
+    """Return the frames of a GIF, whole numbers (frames, height, width)."""
+    frames = []
     with Image.open(path) as gif:
-        frames, durations = [], []
+        assert gif.info["loop"] == 0
         for index in range(gif.n_frames):
             gif.seek(index)
-            frames.append(np.asarray(gif.convert("L"))[gap:, gap:])
-            durations.append(gif.info["duration"])
-        assert gif.info["loop"] == 0
-    pitch = 4 * walk.ZOOM + gap
-    height, width = frames[0].shape
-    places = np.reshape(frames, (-1, height // pitch, pitch, width // pitch, pitch))
-    return places.swapaxes(2, 3)[..., :-gap, :-gap][..., 1::3, 1::3], durations
+            assert gif.info["duration"] == 50
+            frames.append(np.asarray(gif.convert("L"), int))
+    return np.array(frames)
 
 
-def first_frame(generator, walks, digits, codes=()):
-    """What the generator draws from the seed's first noise: uint8 (n, side, side)."""
-    rng = tf.random.Generator.from_seed(1)
-    noise = data.sample_noise(rng, 3 * walks, 6, "uniform")[:walks]
-    if digits is not None:
-        noise = [tf.repeat(noise, len(digits) // walks, axis=0), tf.one_hot(digits, 12)]
-        noise += [tf.fill((len(digits), 1), code) for code in codes]
-    return np.rint(255 * generator(noise)[..., 0].numpy()).astype(int)
+def check_first_frame(frames, generator, walks, labels=None, codes=()):
+    """Check that it shows, five in a row, what the generator draws from the seed's first noise."""
+    noise = data.sample_noise(tf.random.Generator.from_seed(1), 3 * walks, 6, "uniform")[:walks]
+    noise = np.broadcast_to(noise, (np.size(labels) if walks == 1 else walks, 6))
+    images = generator.draw(generator.feed(noise, labels, codes))
+    expected = 255 * enlarge(image_grid(images, 5), walk.ZOOM)
+    np.testing.assert_allclose(frames[0], expected, atol=1)
 
 
-def test_write_walk(generator, tmp_path):
-    conditional = len(generator.inputs) > 1
+@pytest.mark.parametrize("walks, labels", [(10, None), (1, np.arange(12))])
+def test_write_walk(walks, labels, tmp_path):
+    """Without labels there are ten walks; all classes take the same one."""
+    generator = build(labels is not None)
     path = walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1)
     assert path == tmp_path / "walk.gif"
     other = walk.write_walk(generator, path, seconds=2, seed=2)
     assert other == tmp_path / "walk-2.gif"  # none is replaced
-    images, durations = read(tmp_path / "walk.gif")
-    assert images.shape == (40, 3 if conditional else 2, 5, 4, 4)
-    assert durations == [50] * 40
-    moves = np.abs(np.roll(images.astype(int), -1, axis=0) - images).mean((3, 4))
-    assert (moves[:, :2] > 0).all()
-    assert moves.max() < 60  # of 255, the seam included
-    expected = first_frame(generator, *((1, range(12)) if conditional else (10, None)))
-    np.testing.assert_allclose(images[0].reshape(-1, 4, 4)[: len(expected)], expected, atol=1)
-    assert (images.reshape(40, -1, 4, 4)[:, len(expected) :] == 255).all()
+    frames = read(path)
+    assert len(frames) == 40
+    moves = np.abs(np.roll(frames, -1, axis=0) - frames).mean((1, 2))
+    assert 0 < moves.min() <= moves.max() < 30  # of 255, the seam included
+    check_first_frame(frames, generator, walks, labels)
 
 
-@pytest.mark.parametrize(
-    "generator, codes", [("labels", ()), ("codes", (0.0, 0.5))], indirect=["generator"]
-)
-def test_write_walk_of_a_digit(generator, codes, tmp_path):
+@pytest.mark.parametrize("given, codes", [((), ()), ((0.0, None), (0.0, 0.5))])
+def test_write_walk_of_a_digit(given, codes, tmp_path):
     """Holds the digit, and InfoGAN's codes where they are given; one that isn't stays at 0.5."""
-    held = {"label": 3, "codes": (0.0, None)[: len(codes)]}
-    walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1, **held)
-    images, _ = read(tmp_path / "walk.gif")
-    expected = first_frame(generator, 10, [3] * 10, codes)
-    np.testing.assert_allclose(images[0].reshape(-1, 4, 4), expected, atol=1)
+    generator = build(labels=True, num_codes=len(codes))
+    path = tmp_path / "walk.gif"
+    walk.write_walk(generator, path, seconds=2, seed=1, label=3, codes=given)
+    check_first_frame(read(path), generator, 10, 3, codes)
     with pytest.raises(UserError, match="choose from 0, 1"):
-        walk.write_walk(generator, tmp_path / "walk.gif", seconds=2, seed=1, label=12)
+        walk.write_walk(generator, path, seconds=2, seed=1, label=12)
