@@ -60,7 +60,7 @@ def test_gradients_that_cross():
     assert distributed.gradients("wgan") == (11, pytest.approx(48.4, abs=0.1))
 
 
-SCORES = {key: 0.5 for key, _ in COLUMNS.values()} | {"count": 1000, "class_accuracy": 10 * [0.5]}
+SCORES = {key: 0.5 for key, *_ in COLUMNS.values()} | {"count": 1000, "class_accuracy": 10 * [0.5]}
 FACTS = """{"steps": 4, "steps_per_second": 0.002, "versions": {"tensorflow": "2"},
 "parameters": {"seed": 1, "precision": "float32"}, "machine": {"cores": 2, "processor": "abacus"}}
 """
