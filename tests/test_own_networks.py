@@ -12,6 +12,7 @@ from lib.plumbing.errors import UserError
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import assert_same_weights
 from tensorflow import keras
 
 L = keras.layers
@@ -153,12 +154,6 @@ def train(name, steps, networks, images=IMAGES, **settings):
     return networks
 
 
-def assert_same_weights(networks, others):
-    for model, other in zip(networks[:2], others[:2], strict=True):
-        for one, same in zip(model.get_weights(), other.get_weights(), strict=True):
-            np.testing.assert_array_equal(one, same)
-
-
 def train_and_resume(name, build, images=IMAGES):
     """Train four steps; take the last again, from the checkpoint before it; return the models."""
     whole = train(name, 4, build(), images, save_interval=3)
@@ -182,10 +177,10 @@ def assert_drawn_as_trained(generator, path):
 
 SCHEDULE = keras.optimizers.schedules.CosineDecay(0.01, 10)
 OPTIMIZERS = {
-    "RMSprop": lambda: RMSprop(0.01),
     "AdamW": lambda: keras.optimizers.AdamW(0.01, clipnorm=1.0),
-    "schedule": lambda: RMSprop(learning_rate=SCHEDULE),
-    "accumulation": lambda: keras.optimizers.Adam(SCHEDULE, gradient_accumulation_steps=2),
+    "schedule, accumulation": lambda: keras.optimizers.Adam(
+        SCHEDULE, gradient_accumulation_steps=2
+    ),
 }
 
 
@@ -193,17 +188,21 @@ OPTIMIZERS = {
 def test_networks_train_resume_and_are_drawn_as_they_were_trained(
     number, optimizer, tmp_path, monkeypatch
 ):
-    """Has three networks draw a colour each, and two judge together, in one training.
-
-    With three judges, which was tried once, a resumed run ended up to 9e-8 from the whole one.
-    """
+    """Has six networks draw, two of them a colour, and four judge, in one training."""
     monkeypatch.chdir(tmp_path)
-    draws, judges = ([*all_.values()][number::4] for all_ in (GENERATORS, DISCRIMINATORS))
+    draws, judges = ([*all_.values()][number::2] for all_ in (GENERATORS, DISCRIMINATORS))
+
+    def judged(x):
+        """Add pair by pair: with three in one sum, a resumed run ended up to 9e-8 from the whole."""
+        first, second, third, fourth = (judge(x) for judge in judges)
+        return L.Add()([L.Add()([first, second]), L.Add()([third, fourth])])
 
     def build():
         return models(
-            lambda x: L.Concatenate()([draw(x) for draw in draws]),
-            lambda x: L.Add()([judge(x) for judge in judges]),
+            lambda x: L.Concatenate()(
+                [L.Average()([draws[c](x), draws[c + 3](x)]) for c in range(3)]
+            ),
+            judged,
             OPTIMIZERS[optimizer],
             channels=3,
         )
