@@ -22,7 +22,6 @@ from lib import gan
 from lib.plumbing.errors import Finished, Stopped, UserError
 from lib.training import record, run
 from lib.training.checkpoints import prefixes
-from lib.training.display import shortened
 from lib.training.run import STOP, stop_requests
 
 import numpy as np
@@ -138,17 +137,6 @@ def test_a_terminal_shows_a_bar_with_the_losses(tmp_path, monkeypatch, capsys):
     assert "s/step" in bar
     assert re.match(r"d_loss=\d\S* a_loss=\d\S* d_acc=\d\S* a_acc=\d", metrics)
     assert max(len("4/4 ━" + bar), len(metrics)) <= 60
-
-
-def test_the_bar_of_acgan_shows_totals_and_accuracies():
-    """Fits on 77 columns what tells most."""
-    means = {
-        f"{model}_{what}": 0.1234
-        for model in ("discriminator", "adversarial")
-        for what in ("loss", "label_accuracy", "label_loss", "source_accuracy", "source_loss")
-    }
-    names = ["d_loss", "a_loss", "d_label_acc", "a_label_acc", "d_source_acc"]
-    assert [name for name, _ in shortened(means)][:5] == names
 
 
 def test_a_file_system_without_locks_and_flushes_of_folders(tmp_path, monkeypatch, capsys):
