@@ -254,6 +254,15 @@ def test_a_run_is_not_lost_by_a_slip(whole, tmp_path, capsys):
         toy_run(tmp_path)
 
 
+def test_a_step_that_fails_at_once_leaves_nothing_in_the_way(tmp_path):
+    def fail(step, models):
+        raise RuntimeError("a slip in the step")
+
+    with pytest.raises(RuntimeError, match="a slip"):
+        toy_run(tmp_path, fail)
+    toy_run(tmp_path, train_steps=1)
+
+
 def test_two_never_write_one_run(tmp_path):
     """Locks the folder; of two processes, or as here two runs in one, the second is refused."""
     refused = []
@@ -274,7 +283,6 @@ def test_a_diverging_run_saves_nothing(tmp_path):
         toy_run(tmp_path, spoil_at(1), save_interval=1)
     assert not (tmp_path / "toy.h5").exists()
     assert not prefixes(tmp_path / "toy")
-    toy_run(tmp_path, train_steps=1)  # nothing is in the way
 
 
 def spoil_at(step):
