@@ -12,7 +12,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from lib import data, gan
-from lib.plumbing.errors import UserError
 from lib.program.flags import Parser
 from lib.program.main import main
 from lib.training import distribute
@@ -32,11 +31,17 @@ def on_each(strategy, function, *arrays):
     """Call a function on each replica, with the replica's share of some arrays."""
 
     def call():
-        share = len(arrays[0]) // strategy.num_replicas_in_sync
+        share = len(arrays[0]) // strategy.num_replicas_in_sync if arrays else 0
         start = share * tf.distribute.get_replica_context().replica_id_in_sync_group
         return function(*(tf.constant(array)[start:][:share] for array in arrays))
 
     return tf.function(strategy.run)(call)
+
+
+def copies(strategy, values):
+    """Return what each replica holds, in one array of all values each."""
+    found = zip(*map(strategy.experimental_local_results, values), strict=True)
+    return [np.concatenate([np.ravel(value) for value in copy]) for copy in found]
 
 
 def halves():
@@ -53,17 +58,14 @@ def halves():
             models = toy_models()
             prepare(models, data.Sampler(toy_params(""), data.dataset(TOY_IMAGES)))
         critic = models[1]
-
-        def state():
-            averages = [v for v in critic.optimizer.variables if v.path.endswith("velocity")]
-            variables = critic.trainable_variables, averages
-            return [np.concatenate([np.ravel(value) for value in values]) for values in variables]
-
-        before = state()
+        averages = [v for v in critic.optimizer.variables if v.path.endswith("velocity")]
+        parts = critic.trainable_variables, averages
+        before = [np.concatenate([np.ravel(v) for v in part]) for part in parts]
         for _ in range(3):
             critic.reset_metrics()
             losses = on_each(strategy, lambda *batch: critic.train_step(batch)["loss"], x, y)
-        moved = [after - old for after, old in zip(state(), before, strict=True)]
+        after = [np.concatenate([np.ravel(v) for v in part]) for part in parts]
+        moved = [new - old for new, old in zip(after, before, strict=True)]
         return moved, float(strategy.reduce("mean", losses, axis=None))
 
     (two, loss_of_two), (one, loss) = train("cpu:2"), train(None)
@@ -81,9 +83,9 @@ def averages():
         with strategy.scope():
             model = gan.discriminator(keras.Input(x.shape[1:]), batch_norm=True)
         on_each(strategy, partial(model, training=True), x)
-        values = [v.value for v in model.non_trainable_variables if "moving" in v.path]
-        copies = zip(*map(strategy.experimental_local_results, values), strict=True)
-        return [np.concatenate(copy) for copy in copies]
+        return copies(
+            strategy, [v.value for v in model.non_trainable_variables if "moving" in v.path]
+        )
 
     first, second = after("cpu:2", x)
     (one,), (other,), (whole,) = (after(None, part) for part in (x[:4], x[4:], x))
@@ -94,36 +96,28 @@ def averages():
     }
 
 
-def scripts(folder, *names):
-    """Train two steps by each script on two replicas; return their exit statuses."""
+def draws():
+    """Return what each replica draws first: two images, and noise for two."""
+    strategy = distribute.strategy("cpu:2")
+    with strategy.scope():
+        draw = data.Sampler(toy_params("", batch_size=4), data.dataset(TOY_IMAGES))
+    images, noise = on_each(strategy, lambda: (draw.images(), draw.noise()))
+    return [[copy.tolist() for copy in copies(strategy, [drawn])] for drawn in (images, noise)]
+
+
+def scripts(folder):
+    """Train by scripts on two replicas; return their exit statuses."""
     np.savez(f"{folder}/own.npz", x_train=TOY_IMAGES, y_train=np.arange(64) % 3)
-    few = [f"--data={folder}/own.npz", f"--output-dir={folder}", "--batch-size=4"]
-    flags = [*few, "--train-steps=2", "--distribute=cpu:2"]
+    few = [f"--data={folder}/own.npz", f"--output-dir={folder}", "--train-steps=2"]
     with pytest.MonkeyPatch.context() as patch:
         return [
-            helpers.main(name, flags + ["--n-critic=1"] * name.startswith("wgan"), patch)
-            for name in names
+            helpers.main(name, [*few, "--distribute=cpu:2", *flags], patch)
+            for name, *flags in (
+                ("wgan-gp", "--batch-size=4", "--n-critic=1"),
+                ("infogan", "--batch-size=4"),
+                ("wgan", "--batch-size=7"),
+            )
         ]
-
-
-def draws():
-    """Return what each replica draws first: images and noise."""
-    params = toy_parser().parse_args(["--distribute=cpu:2", "--seed=3"])
-    with distribute.scope(params) as params:
-        strategy = tf.distribute.get_strategy()
-        draw = data.Sampler(params, data.dataset(TOY_IMAGES))
-        drawn = tf.function(strategy.run)(lambda: (draw.images(), draw.noise()))
-        copies = zip(*map(strategy.experimental_local_results, drawn), strict=True)
-        return [[value.numpy().tolist() for value in copy] for copy in copies]
-
-
-def uneven():
-    """Return what is said of a batch that two replicas can't share."""
-    try:
-        with distribute.scope(toy_parser().parse_args(["--distribute=cpu:2", "--batch-size=7"])):
-            return ""
-    except UserError as error:
-        return str(error)
 
 
 def on_two(folder):
@@ -132,22 +126,16 @@ def on_two(folder):
         "halves": halves(),
         "averages": averages(),
         "draws": draws(),
-        "uneven": uneven(),
-        "scripts": scripts(folder, "wgan-gp", "infogan"),
+        "scripts": scripts(folder),
     }
 
 
-def toy_parser():
-    parser = Parser("A toy GAN.", "toy")
-    parser.add_hyperparameter("--train-steps", 10, "")
-    parser.add_hyperparameter("--batch-size", 8, "")
-    parser.add_hyperparameter("--latent-size", 3, "")
-    return parser
-
-
 def toy(*words):
-    """Be a script that trains a toy GAN; its last line is a sum of all weights' bits."""
+    """Be a script that trains a toy GAN; its last line is all weights' bits, however it ends."""
     sys.argv = ["toy-mnist.py", *words]
+    parser = Parser("A toy GAN.", "toy")
+    for name, default in ("--train-steps", 10), ("--batch-size", 8), ("--latent-size", 3):
+        parser.add_hyperparameter(name, default, "")
     models = []
 
     def build_and_train_models(params):
@@ -155,9 +143,11 @@ def toy(*words):
         images = data.load(params.data, labels=False) if params.data else TOY_IMAGES
         gan.train(models, images, params)
 
-    main(toy_parser(), build_and_train_models)
-    weights = np.concatenate([w.ravel() for model in models[:2] for w in model.get_weights()])
-    print(weights.tobytes().hex())
+    try:
+        main(parser, build_and_train_models)
+    finally:
+        weights = [weight for model in models[:2] for weight in model.get_weights()]
+        print(b"".join(weight.tobytes() for weight in weights).hex())
 
 
 if __name__ == "__main__":

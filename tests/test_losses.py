@@ -5,8 +5,10 @@ from lib import data, keras2
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import script
+from helpers import TOY_IMAGES, script
 from tensorflow import keras
+
+DATASET = data.dataset(TOY_IMAGES, np.arange(64) % 10)
 
 
 def column(*values):
@@ -21,17 +23,17 @@ def test_wasserstein_loss():
     np.testing.assert_array_equal(loss(fake, score), [0.5, -0.25, 2.0])
 
 
-def test_wasserstein_estimate_is_the_difference_of_the_mean_scores(mnist):
+def test_wasserstein_estimate_is_the_difference_of_the_mean_scores():
     module = script("wgan")
     flags = ["--lr=0", "--clip-value=1", "--n-critic=2", "--batch-size=8", "--seed=1"]
     params = module.parser.parse_args(flags)
-    generator, critic, _ = models = module.build_models(params, mnist)
-    draw, differences = data.Sampler(params, mnist), []
+    generator, critic, _ = models = module.build_models(params, DATASET)
+    draw, differences = data.Sampler(params, DATASET), []
     for _ in range(params.n_critic):
         scores = critic(draw.images()), critic(generator(draw.noise()))
         differences.append(np.mean(scores[0]) - np.mean(scores[1]))
     # the same draws once more
-    metrics = module.gan_step(models, data.Sampler(params, mnist), params)
+    metrics = module.gan_step(models, data.Sampler(params, DATASET), params)
     np.testing.assert_allclose(metrics["wasserstein_estimate"], np.mean(differences), rtol=1e-4)
 
 
@@ -44,9 +46,9 @@ def test_clip_weights_takes_biases_too():
     np.testing.assert_allclose(bias, [0.01, -0.004])
 
 
-def built(name, mnist):
+def built(name):
     module = script(name)
-    return module.build_models(module.parser.parse_args([]), mnist)
+    return module.build_models(module.parser.parse_args([]), DATASET)
 
 
 @pytest.mark.parametrize(
@@ -58,16 +60,16 @@ def built(name, mnist):
         ("dcgan", (np.log(2) + np.log(3)) / 2),
     ],
 )
-def test_discriminator_loss(name, expected, mnist):
-    _, discriminator, adversarial = built(name, mnist)
+def test_discriminator_loss(name, expected):
+    _, discriminator, adversarial = built(name)
     scores = (0.5, 2 / 3) if name == "dcgan" else (1.5, 2.0)
     for model in discriminator, adversarial:
         loss = model.compute_loss(y=column(1, 0), y_pred=column(*scores))
         np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
-def test_acgan_loss_sums_source_and_label(mnist):
-    _, discriminator, adversarial = built("acgan", mnist)
+def test_acgan_loss_sums_source_and_label():
+    _, discriminator, adversarial = built("acgan")
     digits = tf.one_hot([3, 7], 10)
     probabilities = 0.4 * digits + 0.06
     expected = (np.log(2) + np.log(3)) / 2 - np.log(0.46)
@@ -79,8 +81,8 @@ def test_acgan_loss_sums_source_and_label(mnist):
 
 
 @pytest.mark.parametrize("name", ["dcgan", "cgan", "wgan", "lsgan", "acgan"])
-def test_learning_rates(name, mnist):
-    _, discriminator, adversarial = built(name, mnist)
+def test_learning_rates(name):
+    _, discriminator, adversarial = built(name)
     lr, decay = (5e-5, 0) if name == "wgan" else (2e-4, 6e-8)
     factor = 1 if name == "wgan" else 0.5
     for model, part in (discriminator, 1), (adversarial, factor):

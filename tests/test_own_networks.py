@@ -12,6 +12,7 @@ from lib.plumbing.errors import UserError
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import assert_same_weights
 from tensorflow import keras
 
 L = keras.layers
@@ -119,8 +120,6 @@ DISCRIMINATORS = {
     ),
     "spectral norm": spectral,
     "regularized": lambda x: dense(1, L.Flatten()(x), kernel_regularizer="l2"),
-    "average pooling": lambda x: dense(1, L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(x))),
-    "spatial dropout": lambda x: dense(1, L.Flatten()(L.SpatialDropout2D(0.3)(L.Conv2D(4, 3)(x)))),
     "augmentation": lambda x: dense(1, L.Flatten()(L.RandomFlip(seed=3)(x))),
     "a layer of one's own": lambda x: dense(1, Shift(0.1)(L.Flatten()(x))),
 }
@@ -153,12 +152,6 @@ def train(name, steps, networks, images=IMAGES, **settings):
     return networks
 
 
-def assert_same_weights(networks, others):
-    for model, other in zip(networks[:2], others[:2], strict=True):
-        for one, same in zip(model.get_weights(), other.get_weights(), strict=True):
-            np.testing.assert_array_equal(one, same)
-
-
 def train_and_resume(name, build, images=IMAGES):
     """Train four steps; take the last again, from the checkpoint before it; return the models."""
     whole = train(name, 4, build(), images, save_interval=3)
@@ -182,10 +175,10 @@ def assert_drawn_as_trained(generator, path):
 
 SCHEDULE = keras.optimizers.schedules.CosineDecay(0.01, 10)
 OPTIMIZERS = {
-    "RMSprop": lambda: RMSprop(0.01),
     "AdamW": lambda: keras.optimizers.AdamW(0.01, clipnorm=1.0),
-    "schedule": lambda: RMSprop(learning_rate=SCHEDULE),
-    "accumulation": lambda: keras.optimizers.Adam(SCHEDULE, gradient_accumulation_steps=2),
+    "schedule, accumulation": lambda: keras.optimizers.Adam(
+        SCHEDULE, gradient_accumulation_steps=2
+    ),
 }
 
 
@@ -193,17 +186,19 @@ OPTIMIZERS = {
 def test_networks_train_resume_and_are_drawn_as_they_were_trained(
     number, optimizer, tmp_path, monkeypatch
 ):
-    """Has three networks draw a colour each, and two judge together, in one training.
+    """Has six networks draw, two of them a colour, and three judge a colour each, in one training.
 
-    With three judges, which was tried once, a resumed run ended up to 9e-8 from the whole one.
+    Where several judge one colour, TensorFlow adds their gradients in an order of the moment.
     """
     monkeypatch.chdir(tmp_path)
-    draws, judges = ([*all_.values()][number::4] for all_ in (GENERATORS, DISCRIMINATORS))
+    draws, judges = ([*all_.values()][number::2] for all_ in (GENERATORS, DISCRIMINATORS))
 
     def build():
         return models(
-            lambda x: L.Concatenate()([draw(x) for draw in draws]),
-            lambda x: L.Add()([judge(x) for judge in judges]),
+            lambda x: L.Concatenate()(
+                [L.Average()([draws[c](x), draws[c + 3](x)]) for c in range(3)]
+            ),
+            lambda x: L.Add()([judges[c](x[..., c : c + 1]) for c in range(3)]),
             OPTIMIZERS[optimizer],
             channels=3,
         )
