@@ -1,7 +1,6 @@
 import os
 import signal
 import sys
-from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from lib import data, gan
 from lib.generator import Generator
 from lib.plumbing.tf import keras
-from lib.scoring import classification_accuracy, evaluation
 
 import helpers
 
@@ -35,25 +33,6 @@ def mnist():
 def some_mnist(mnist):
     """Return the first thousand of its images, as TensorFlow keeps each training's data."""
     return mnist._replace(x_train=mnist.x_train[:1000].copy(), y_train=mnist.y_train[:1000])
-
-
-@pytest.fixture(scope="session", autouse=True)
-def few_batches():
-    """Compute the classification accuracy score in a second instead of half a minute."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classification_accuracy, "BATCHES", 100)
-        yield
-
-
-evaluate_few = partial(evaluation.evaluate, count=1000)
-evaluate_few_real = cache(partial(evaluation.evaluate_real, count=1000))
-
-
-@pytest.fixture
-def few_images(monkeypatch):
-    """Score 1,000 images instead of 10,000, and real images once."""
-    monkeypatch.setattr(evaluation, "evaluate", evaluate_few)
-    monkeypatch.setattr(evaluation, "evaluate_real", evaluate_few_real)
 
 
 @pytest.fixture(scope="session")
