@@ -94,7 +94,8 @@ class Dataset(NamedTuple):
             return told
         names, counts = self.names, self.y_train.sum(axis=0).astype(int)
         rare = f" ({names[counts.argmin()]})" if counts.min() < counts.mean() / 10 else ""
-        told += f", {len(names)} classes of {counts.min():,}{rare} to {counts.max():,}"
+        most = f"{rare} to {counts.max():,}" if counts.min() < counts.max() else ""
+        told += f", {len(names)} classes of {counts.min():,}{most}"
         if len(names) > 20:
             return told
         return f"{told}: {', '.join(f'{n} {c:,}' for n, c in zip(names, counts, strict=True))}"

@@ -56,16 +56,21 @@ def encode(images: np.ndarray) -> bytes:
 
 
 def draw_dataset(dataset, cols: int = 12, max_classes: int = 20) -> bytes:
-    """Encode as a PNG what a run trains on: a row of each class, or images from all over it."""
+    """Encode as a PNG what a run trains on: a row of each class, or images from all over it.
+
+    Where there are fewer, places stay white.
+    """
     x, y = dataset.x_train, dataset.y_train
     rows = {"": np.arange(len(x))}
     if y is not None:
         rows = dict(zip(dataset.names, map(np.flatnonzero, y.T), strict=True))
         rows = {name: row for name, row in [*rows.items()][:max_classes] if len(row)}
-    count = cols * cols if y is None else cols
-    chosen = [row[np.linspace(0, len(row) - 1, count).astype(int)] for row in rows.values()]
-    pixels = x[np.concatenate(chosen)] / np.float32(255 if x.dtype == np.uint8 else 1)
-    grid = image_grid(pixels, cols)
+    count = cols if y is not None else cols * min(cols, ceil(len(x) / cols))
+    pixels = np.ones((len(rows), count, *x.shape[1:]), np.float32)
+    for place, row in zip(pixels, rows.values(), strict=True):
+        chosen = row[np.linspace(0, len(row) - 1, min(count, len(row))).astype(int)]
+        place[: len(chosen)] = x[chosen] / np.float32(255 if x.dtype == np.uint8 else 1)
+    grid = image_grid(pixels.reshape(-1, *x.shape[1:]), cols)
     figure = Figure(figsize=(10, 10 * grid.shape[0] / grid.shape[1]), layout="constrained")
     axes = figure.subplots()
     axes.imshow(grid, cmap="gray", vmin=0, vmax=1)

@@ -54,7 +54,8 @@ def flip(path):
 
 
 @pytest.mark.parametrize(
-    "part, damage", [(PARTS[0], Path.unlink), (PARTS[0], truncate), (PARTS[1], flip)]
+    "part, damage",
+    [(PARTS[0], Path.unlink), (PARTS[0], truncate), (PARTS[1], truncate), (PARTS[1], flip)],
 )
 def test_a_run_goes_on_from_the_older_checkpoint(part, damage, run, finished, capsys):
     damage(run / "checkpoints" / f"ckpt-6.{part}")

@@ -551,6 +551,7 @@ def test_colour_of_cifar(tmp_path, monkeypatch):
     monkeypatch.setattr("keras.src.datasets.cifar100.get_file", lambda **_: str(tmp_path))
     found = data.load("cifar100")
     assert found.classes == ["apple", "worm"]
+    assert len(images.CLASSES["cifar100"].split()) == 100
     assert found.y_train.argmax(axis=1).tolist() == [1, 0]
     assert np.unique(found.x_train.reshape(-1, 3), axis=0).tolist() == [[255, 0, 0]]
 

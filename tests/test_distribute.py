@@ -74,9 +74,10 @@ def test_a_port_in_use_is_one_line(refusal, monkeypatch):
 def test_a_worker_that_waits_can_be_stopped(monkeypatch, capsys):
     config = json.loads(local_cluster(2)[1])
     port = int(config["cluster"]["worker"][1].partition(":")[2])
+    ended = threading.Event()
 
     def interrupt():
-        while True:  # until it listens, as it does while it waits
+        while not ended.is_set():  # it listens while it waits
             try:
                 socket.create_connection(("localhost", port)).close()
                 return os.kill(os.getpid(), signal.SIGINT)
@@ -85,7 +86,10 @@ def test_a_worker_that_waits_can_be_stopped(monkeypatch, capsys):
 
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     threading.Thread(target=interrupt, daemon=True).start()
-    assert main("wgan", [], monkeypatch) == 130
+    try:
+        assert main("wgan", [], monkeypatch) == 130
+    finally:
+        ended.set()
     out, error = capsys.readouterr()
     assert "waits for" in out
     assert error == ""
@@ -161,17 +165,22 @@ def test_a_cluster_goes_on_after_a_kill_and_a_signal(start_workers, tmp_path):
     workers = start_workers("--model-name=toy", "--resume")
     wait_for_checkpoint(workers, saved + 2)
     workers[1].terminate()
-    ended = [worker.communicate(timeout=600) for worker in workers]
+    first, second = (worker.communicate(timeout=600)[1].splitlines()[-1] for worker in workers)
     assert [worker.returncode for worker in workers] == [143, 143]
-    first, second = (error.splitlines()[-1] for _, error in ended)
     assert first == second
     (step,) = re.findall(r"stopped after step (\d+), all of it saved.*go on with: ", first)
 
+    end, outputs = f"--train-steps={int(step) + 2}", []
+    for worker in start_workers("--model-name=toy", "--resume", end):
+        out, error = worker.communicate(timeout=600)
+        assert (worker.returncode, error) == (0, "")
+        outputs.append(out)
+
     # two replicas in one process, never stopped, end with the same bits
     whole = [f"--output-dir={other}", "--distribute=cpu:2", f"--data={tmp_path}/own.npz"]
-    command = [*REPLICAS, "toy", *flags, *whole, f"--train-steps={step}"]
+    command = [*REPLICAS, "toy", *flags, *whole, end]
     done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
-    weights = [output.splitlines()[-1] for output in (*(out for out, _ in ended), done.stdout)]
+    weights = [output.splitlines()[-1] for output in (*outputs, done.stdout)]
     assert weights == [weights[0]] * 3
     for name in "history.csv", "00004.png":
         assert (place / name).read_bytes() == (other / "toy" / name).read_bytes()

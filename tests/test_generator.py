@@ -237,6 +237,22 @@ def test_a_layer_of_one_s_own_needs_the_script_that_defines_it(tmp_path):
         Generator.load(tmp_path / "own.h5")
 
 
+def test_links_in_a_keras_file_are_refused(tmp_path):
+    gan.generator(keras.Input((100,)), 8).save(tmp_path / "own.keras")
+    with zipfile.ZipFile(tmp_path / "own.keras") as own:
+        members = {name: own.read(name) for name in own.namelist()}
+    (tmp_path / "weights.h5").write_bytes(members["model.weights.h5"])
+    with h5py.File(tmp_path / "weights.h5", "r+") as file:
+        del file["layers/dense/vars"]
+        file["layers/dense/vars"] = h5py.ExternalLink("elsewhere.h5", "vars")
+    members["model.weights.h5"] = (tmp_path / "weights.h5").read_bytes()
+    with zipfile.ZipFile(tmp_path / "bad.keras", "w") as bad:
+        for name, content in members.items():
+            bad.writestr(name, content)
+    with pytest.raises(UserError, match="it has links"):
+        Generator.load(tmp_path / "bad.keras")
+
+
 def test_what_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "bad.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model.weights.h5", bytes(10**6))

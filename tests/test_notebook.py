@@ -54,7 +54,7 @@ def test_scripts_in_cells(tmp_path, monkeypatch):
     """Runs scripts by %run and !python; after each, the session is as it was."""
     monkeypatch.delenv("MPLBACKEND")  # the kernel sets its own
     acgan, lsgan = f"{ROOT}/acgan-mnist.py", f"{ROOT}/lsgan-mnist.py"
-    _, _, draws, walks, wrong, missing, child, stopped, same = run(
+    _, _, draws, walks, wrong, missing, child, stopped, trains, same = run(
         [
             f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom lib import gan",
             SETTINGS + "before = settings()",
@@ -64,6 +64,7 @@ def test_scripts_in_cells(tmp_path, monkeypatch):
             f"%run {lsgan} --generator=nothing.h5",
             f"!{sys.executable} {lsgan} --train-steps=1 --batch-size=2 --output-dir=child",
             INTERRUPT + f"%run {lsgan} --train-steps=100000 --batch-size=2 --output-dir=other",
+            f"%run {lsgan} --train-steps=1 --batch-size=2",
             "print([a == b for a, b in zip(before, settings())])",
         ],
         tmp_path,
@@ -74,6 +75,7 @@ def test_scripts_in_cells(tmp_path, monkeypatch):
     assert wrong.startswith("lsgan-mnist.py: argument --lr: give a number")
     assert missing.startswith("lsgan-mnist.py: there is no file nothing.h5")
     assert "finished after step 1" in child
+    assert "finished after step 1" in trains
     assert "stopped after step" in stopped
     assert "--resume" in stopped
     assert "text/html" not in stopped

@@ -123,7 +123,6 @@ def test_the_gradient_penalty_bears_bfloat16(bfloat16, mnist):
         images = epsilon * draw.images() + (1 - epsilon) * generator(draw.noise(), training=True)
         found = [penalty(network, images) for network in (twin, critic)]
         errors = [apart(*pair) for pair in zip(*found, strict=True)]
-        print(f"after {steps} steps: penalty's error {errors[0]:.1e}, gradient's {errors[1]:.1e}")
         assert max(errors) <= 0.1
 
 

@@ -369,22 +369,22 @@ def test_kills_at_random_moments(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # for the server of the forks
     context = multiprocessing.get_context("forkserver")  # which imports TensorFlow once
     context.set_forkserver_preload(["test_run"])
-    chance, steps = random.Random(0), []
-    for wait in 0, chance.uniform(0, 0.3):
-        old = {*tmp_path.glob("toy/checkpoints/*")}
+    place, steps = tmp_path / "toy", []
+    for while_saving in False, True:
+        old = {*place.glob("checkpoints/*")}
         child = context.Process(target=killed_child, args=[tmp_path])
         child.start()
-        while child.is_alive() and {*tmp_path.glob("toy/checkpoints/*")} <= old:
+        while child.is_alive() and not (
+            {*place.glob("checkpoints/*")} - old if while_saving else prefixes(place)
+        ):
             time.sleep(0.001)
-        time.sleep(wait)
+        if not while_saving:
+            time.sleep(random.uniform(0, 0.3))
         child.kill()
         child.join()
         assert child.exitcode == -signal.SIGKILL, "the run ended by itself"
-        steps.append(
-            max([int(prefix.rpartition("-")[2]) for prefix in prefixes(tmp_path / "toy")] or [0])
-        )
+        steps.append(int(prefixes(place)[0].rpartition("-")[2]))
     assert steps == sorted(steps)
-    assert steps[-1] > 0
     last = {"save_interval": 1, "train_steps": steps[-1] + 2}
     models = toy_run(tmp_path, resume=True, **last)
     assert_same_weights(models, toy_run(tmp_path / "whole", **last))

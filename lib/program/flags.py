@@ -230,8 +230,8 @@ class Group:
         for defaults in self.defaults:
             defaults.setdefault(action.dest, default)
 
-    def add_count(self, name: str, help: str, most: int = INT32_MAX) -> None:
-        """Add a flag that takes a whole number from 1."""
+    def add_number(self, name: str, help: str, most: int = INT32_MAX) -> None:
+        """Add a flag that takes a whole number from 1 to `most`."""
         self.add(name, metavar="N", type=number(1, most), help=help)
 
     def exclusive(self) -> "Group":
@@ -252,7 +252,7 @@ def add_run_flags(group: Group, model_name: str) -> None:
 
     Their defaults are in `training.defaults`, which also says what a resumed run may change.
     """
-    add, add_count = group.add, group.add_count
+    add, add_number = group.add, group.add_number
     add(
         "--image-size",
         metavar="N",
@@ -271,10 +271,12 @@ def add_run_flags(group: Group, model_name: str) -> None:
         choices=("float32", "mixed_bfloat16"),
         help="mixed_bfloat16 computes in bfloat16 and keeps weights in float32 (float32)",
     )
-    add_count("--save-interval", "draw a grid every N steps (500)")
-    add_count("--log-interval", "log the losses every N steps (50)")
-    add_count("--evaluate-interval", "score the generator every N steps, and keep the best (never)")
-    add_count("--keep-interval", "keep every Nth generator (none)")
+    add_number("--save-interval", "draw a grid every N steps (500)")
+    add_number("--log-interval", "log the losses every N steps (50)")
+    add_number(
+        "--evaluate-interval", "score the generator every N steps, and keep the best (never)"
+    )
+    add_number("--keep-interval", "keep every Nth generator (none)")
     add(
         "--plot-model",
         metavar="FILE.png",
@@ -319,8 +321,8 @@ def add_sampling_flags(group: Group, conditional: bool, num_codes: int) -> None:
     else:
         only = "draw only this digit, or class as the data name it"
         add("-d", "--digit", help=only if conditional else argparse.SUPPRESS)
-    group.add_count("--count", "draw N images (16; with --npz and --images 10000)", 100_000)
-    group.add_count("--seconds", "make the GIF of --interpolate N seconds long (8)", 60)
+    group.add_number("--count", "draw N images (16; with --npz and --images 10000)", 100_000)
+    group.add_number("--seconds", "make the GIF of --interpolate N seconds long (8)", 60)
     add = group.exclusive().add
     add(
         "--interpolate",

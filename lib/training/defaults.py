@@ -1,6 +1,6 @@
 """What a run takes where its parameters don't say otherwise; the flags' defaults too."""
 
-# The algorithm's, as is whatever a script adds: recorded, and the same when a run is resumed.
+# Of the algorithm, as the flags that a script adds. Recorded; a resumed run can't change them.
 FIXED = {"noise": "uniform", "image_range": [0.0, 1.0], "precision": "float32"}
 # Recorded too; a resumed run may change them.
 CHANGEABLE = {
@@ -13,7 +13,7 @@ CHANGEABLE = {
     "evaluate_interval": None,
     "keep_interval": None,
 }
-# Where and how a process runs.
+# Where and how a process runs. Not recorded.
 PROCESS = {
     "model_name": None,
     "output_dir": ".",
