@@ -25,5 +25,5 @@ format: .venv/.requirements-dev
 
 .venv/.%: %.txt requirements.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r $<
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
