@@ -6,7 +6,7 @@ weights can't be compared.
 
 import argparse
 
-from lib import data
+from lib import data, pictures
 from lib.plumbing.files import atomic
 from lib.scoring import classifier, evaluation, formulas
 
@@ -16,7 +16,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     model = classifier.train(*data.load()[:2])
     images, labels = data.load_test()
-    _, probabilities = evaluation.classify(evaluation.scaled(images), model)
+    _, probabilities = evaluation.classify(pictures.scaled(images), model)
     accuracy = formulas.accuracy(probabilities, labels.argmax(axis=1))
     print(f"accuracy on the test images: {accuracy:.2%}")
     with atomic(classifier.WEIGHTS) as path:

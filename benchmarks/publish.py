@@ -22,6 +22,7 @@ from statistics import mean, stdev
 from benchmarks.tables import markdown, score_table
 from lib import data
 from lib.generator import Generator
+from lib.pictures import scaled
 from lib.program.flags import OneLineParser
 from lib.scoring import evaluation
 from lib.scoring.table import COLUMNS
@@ -82,7 +83,7 @@ def spread(path: str) -> str:
         found = [evaluation.evaluate_real(seed) for seed in SPREAD_SEEDS]
         x_train = data.load().x_train
         rows = np.random.default_rng(1).choice(len(x_train), 10_000, replace=False)
-        fake, _ = evaluation.classify(x_train[rows] / np.float32(255))
+        fake, _ = evaluation.classify(scaled(x_train[rows]))
         real = evaluation.mnist().features
         halves = [evaluation.neighbour_scores(half, fake) for half in np.split(real, 2)]
     rows = []

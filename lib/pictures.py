@@ -43,6 +43,11 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.rint(255 * images).astype(np.uint8)
 
 
+def scaled(images: np.ndarray) -> np.ndarray:
+    """Return images of a Dataset as float32 in [0, 1]."""
+    return images / np.float32(255) if images.dtype == np.uint8 else images
+
+
 def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
     """Enlarge an image (height, width, ...) by repeating its pixels."""
     return image.repeat(factor, 0).repeat(factor, 1)
@@ -69,7 +74,7 @@ def draw_dataset(dataset, cols: int = 12, max_classes: int = 20) -> bytes:
     pixels = np.ones((len(rows), count, *x.shape[1:]), np.float32)
     for place, row in zip(pixels, rows.values(), strict=True):
         chosen = row[np.linspace(0, len(row) - 1, min(count, len(row))).astype(int)]
-        place[: len(chosen)] = x[chosen] / np.float32(255 if x.dtype == np.uint8 else 1)
+        place[: len(chosen)] = scaled(x[chosen])
     grid = image_grid(pixels.reshape(-1, *x.shape[1:]), cols)
     figure = Figure(figsize=(10, 10 * grid.shape[0] / grid.shape[1]), layout="constrained")
     axes = figure.subplots()

@@ -131,15 +131,14 @@ class Parser:
             default: tells the type: a switch, a whole number from 1, or a number from 0.
             help: its meaning.
         """
-        add = Group(self.algorithm, self.training).add
+        group = Group(self.algorithm, self.training)
         if isinstance(default, bool):
-            add(name, default=default, help=help, action=argparse.BooleanOptionalAction)
+            group.add(name, default=default, help=help, action=argparse.BooleanOptionalAction)
         elif isinstance(default, int):
-            kind = number(1, LIMITS.get(name, INT32_MAX))
-            add(name, default=default, help=f"{help} ({default})", metavar="N", type=kind)
+            group.add_number(name, f"{help} ({default})", LIMITS.get(name, INT32_MAX), default)
         else:
             kind = number(0, FLOAT32_MAX, float)
-            add(name, default=default, help=f"{help} ({default})", metavar="X", type=kind)
+            group.add(name, default=default, help=f"{help} ({default})", metavar="X", type=kind)
 
     def begin(self, name: str) -> None:
         """Parse a script's flags; exit on --help or an error, else import TensorFlow.
@@ -230,9 +229,9 @@ class Group:
         for defaults in self.defaults:
             defaults.setdefault(action.dest, default)
 
-    def add_number(self, name: str, help: str, most: int = INT32_MAX) -> None:
+    def add_number(self, name: str, help: str, most: int = INT32_MAX, default=None) -> None:
         """Add a flag that takes a whole number from 1 to `most`."""
-        self.add(name, metavar="N", type=number(1, most), help=help)
+        self.add(name, metavar="N", type=number(1, most), help=help, default=default)
 
     def exclusive(self) -> "Group":
         """Return a group of which one flag at most can be given."""

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from lib import data
 from lib.generator import Generator
-from lib.pictures import image_grid
+from lib.pictures import image_grid, scaled
 from lib.plumbing.errors import UserError
 from lib.plumbing.files import write_new
-from lib.scoring.evaluation import is_mnist, scaled
+from lib.scoring.evaluation import is_mnist
 from lib.scoring.formulas import squared_distances
 
 import numpy as np

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lib import data
 from lib.generator import Generator
+from lib.pictures import scaled
 from lib.plumbing.errors import UserError
 from lib.plumbing.tf import keras
 from lib.scoring import classifier, formulas
@@ -249,11 +250,6 @@ def neighbour_scores(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
         "coverage": formulas.coverage(real, fake),
         "recall": formulas.recall(real, fake),
     }
-
-
-def scaled(images: np.ndarray) -> np.ndarray:
-    """Return images of a Dataset as float32 in [0, 1]."""
-    return images / np.float32(255) if images.dtype == np.uint8 else images
 
 
 def classify(images: np.ndarray, model: keras.Model | None = None) -> list[np.ndarray]:
